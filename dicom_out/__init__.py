@@ -1,0 +1,1 @@
+"""Findings -> DICOM -> the wire."""

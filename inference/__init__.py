@@ -1,0 +1,1 @@
+"""What we think: a selection of instances in, findings out; knows neither network nor database."""

@@ -1,0 +1,178 @@
+"""The vocabulary between pipelines and DICOM writers: what one run on one series or image found.
+
+Pipelines make these records, `dicom_out` writes them, nothing else knows both. The module imports neither torch nor
+anything of the network or database. Arrays lie on the grid of the source images, first axis in the order of the
+source instances.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why data does not fit; never retried, and told to a person.
+
+    Attributes
+    ----------
+    code : str
+        Stable, kebab-case name of the reason, such as ``"gap-in-stack"``.
+    reason : str
+        One sentence with the numbers that led to it.
+    remedy : str
+        What a person can do about it.
+    """
+
+    code: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} {self.remedy}".strip()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Algorithm:
+    """What computed a result, written as TID 4019 and as an item of Contributing Equipment Sequence (0018,A001).
+
+    Attributes
+    ----------
+    name, version : str
+        Of the pipeline.
+    weights_sha256 : str or None
+        SHA-256 over all weights used, hexadecimal; None where the algorithm has no weights.
+    parameters : Mapping[str, str]
+        Every setting that can change the result, in a fixed order.
+    """
+
+    name: str
+    version: str
+    weights_sha256: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """An anatomical location.
+
+    Attributes
+    ----------
+    location : Code
+        CID 4031 or 6142, such as (39607008, SCT, "Lung").
+    laterality : Code or None
+        CID 244.
+    """
+
+    location: Code
+    laterality: Code | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """A number with its unit, written as a NUM of TID 300.
+
+    Attributes
+    ----------
+    concept : Code
+        What was measured.
+    value : float
+        Finite.
+    unit : Code
+        UCUM.
+    site : Site or None
+        Where, if it differs from the site of the group that holds the measurement.
+    """
+
+    concept: Code
+    value: float
+    unit: Code
+    site: Site | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Category:
+    """A coded answer, written as a CODE in TID 1501 or 1410.
+
+    Attributes
+    ----------
+    concept, value : Code
+        The question and the answer.
+    confidence : float or None
+        In [0, 1]; not calibrated unless the model card says so.
+    """
+
+    concept: Code
+    value: Code
+    confidence: float | None = None
+
+
+class Purpose(StrEnum):
+    """Which regions belong together in one SEG."""
+
+    LUNGS = "lungs"
+    OPACITY = "opacity"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Region:
+    """A labelled part of the images, written as a SEG segment and a TID 1411 (CT) or 1410 (CXR) group.
+
+    Attributes
+    ----------
+    label : str
+        For people and for tracking: unique within the findings, the same from run to run ("right lung").
+    purpose : Purpose
+        Regions of one purpose share a SEG.
+    property_category, property_type : Code
+        CID 7150 and CID 7151 and their children.
+    mask : ndarray of bool, shape (n, rows, columns)
+        On the grid of the source images, first axis in the order of `Findings.source_instances`.
+    site : Site or None
+        Finding site.
+    measurements : tuple of Measurement
+        About this region; the first is its headline.
+    tracking_uid : str or None
+        Where the region continues one of an earlier run; None lets the writer derive it from study and label.
+    """
+
+    label: str
+    purpose: Purpose
+    property_category: Code
+    property_type: Code
+    mask: NDArray[np.bool_]
+    site: Site | None = None
+    measurements: tuple[Measurement, ...] = ()
+    tracking_uid: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Findings:
+    """All that one run of one pipeline found in one selection.
+
+    Attributes
+    ----------
+    algorithm : Algorithm
+        What ran.
+    source_instances : tuple of str
+        SOP Instance UIDs, in the order of the first axis of every mask.
+    measurements : tuple of Measurement
+        About the whole series or image (TID 1501).
+    categories : tuple of Category
+        About the whole series or image.
+    regions : tuple of Region
+        In the order in which they are to be listed.
+    warnings : tuple of str
+        Sentences a reader must see beside the numbers.
+    """
+
+    algorithm: Algorithm
+    source_instances: tuple[str, ...]
+    measurements: tuple[Measurement, ...] = ()
+    categories: tuple[Category, ...] = ()
+    regions: tuple[Region, ...] = ()
+    warnings: tuple[str, ...] = ()

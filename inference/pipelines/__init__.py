@@ -1,0 +1,1 @@
+"""One file per published system, independent of each other."""

@@ -1,0 +1,49 @@
+"""Name -> pipeline, loaded lazily.
+
+Cards are imported with this module and cost nothing; a pipeline's networks and imaging libraries are imported when it
+is loaded, in the worker.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from inference.card import ModelCard
+from inference.findings import Findings, Refusal
+from inference.pipelines import lung_densitometry
+from inference.series import Series
+
+
+class Pipeline(Protocol):
+    """What the worker runs: prepare, model, read out."""
+
+    card: ModelCard
+
+    def accepts(self, series: Series) -> Refusal | None:
+        """Say why the series does not fit, or None."""
+
+    def __call__(self, series: Series, device: str) -> Findings:
+        """Run on the named torch device."""
+
+
+CARDS: Mapping[str, ModelCard] = MappingProxyType({lung_densitometry.CARD.name: lung_densitometry.CARD})
+_PIPELINES = {lung_densitometry.CARD.name: lung_densitometry.LungDensitometry}
+
+
+def load(name: str, *, weights: Path) -> Pipeline:
+    """Make the named pipeline.
+
+    Parameters
+    ----------
+    name : str
+        A key of `CARDS`.
+    weights : Path
+        Folder that holds weights files.
+
+    Raises
+    ------
+    KeyError
+        If there is no such pipeline.
+    """
+    return _PIPELINES[name](weights=weights)
