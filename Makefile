@@ -1,0 +1,70 @@
+# Needs Python 3.11 and make, nothing else. `make` alone lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+STAMP := .venv/.setup-stamp
+
+# For `make demo` and `make bench`.
+STUDY ?=
+OUT ?= demo-out
+ARGS ?=
+
+export UV_HTTP_TIMEOUT ?= 180
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: setup
+setup: $(STAMP) ## build .venv from requirements.lock; nothing happens when it is up to date
+
+.PHONY: demo
+demo: $(STAMP) ## a chest CT in, results out: STUDY=<folder of DICOM files> OUT=<folder, default demo-out>
+	@$(BIN)/opacity-node demo $(if $(STUDY),"$(STUDY)") --out "$(OUT)" $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## unit, integration and acceptance tests; ARGS='-k name' goes to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit and integration tests
+	@scripts/check $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## last instance received to last result stored: STUDY=<folder of DICOM files>
+	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") $(ARGS)
+
+.PHONY: lock
+lock: $(STAMP) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --generate-hashes --no-emit-index-url \
+	  --no-emit-find-links --universal --python-version 3.11 $(ARGS) -o requirements.lock
+
+.PHONY: clean
+clean: ## remove .venv, caches and demo-out; never storage
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist demo-out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# uv comes from the lock too, by its hash; it then installs all the rest. The project itself is installed
+# editable, built by the locked hatchling: so nothing enters .venv whose hash is not in requirements.lock.
+$(STAMP): requirements.lock pyproject.toml
+	@$(BIN)/python -c '$(SUPPORTED)' 2>/dev/null || { $(FIND_PYTHON); "$$python" -m venv --clear .venv; }
+	@awk '/^uv==/ {p = 1; print; next} /^[^ ]/ {p = 0} p' requirements.lock > .venv/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+	@echo "make setup: .venv is ready ($$($(BIN)/python --version))"
+
+# A Python that can build .venv; PYTHON=/path/to/python names one.
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+FIND_PYTHON = \
+  for python in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+    "$$python" -c '$(SUPPORTED)' 2>/dev/null && break; python=; \
+  done; \
+  test -n "$$python" || { \
+    echo "make setup: no Python 3.11, 3.12 or 3.13 with venv found. Install one (Debian, Ubuntu: python3 and" >&2; \
+    echo "python3-venv), or name yours: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
