@@ -1,0 +1,1 @@
+"""What we hold: rows in a database, bytes in folders. Imports nothing of ours."""

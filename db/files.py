@@ -1,0 +1,176 @@
+"""Spool and archive: bytes on stable storage, in folders of one local file system.
+
+`spool/` holds what was acknowledged and is not yet in the database, `archive/` what is, `quarantine/` what was
+refused, `results/` what we made. A file appears under its name only when it is whole and durable: it is written as
+``.part``, fsynced, renamed, and its folder is fsynced.
+"""
+
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_SPOOL_NAME = re.compile(r"(?P<time_ns>\d{20})-[0-9a-f]{8}\.dcm")
+
+
+class StorageError(Exception):
+    """The storage folder cannot be used as it is."""
+
+
+def is_uid(value: str) -> bool:
+    """Say whether a string is a UID that may become part of a path.
+
+    References
+    ----------
+    PS3.5 9.1; leading zeros of a component are let pass, as archives hold them.
+    """
+    return len(value) <= 64 and _UID.fullmatch(value) is not None
+
+
+def write_durably(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    """Write a file so that it is either absent or whole, also after a loss of power.
+
+    Raises
+    ------
+    OSError
+        If it could not be written; nothing is left under the name then.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb", buffering=0) as file:
+            for chunk in chunks:
+                _write_all(file.fileno(), chunk)
+            os.fsync(file.fileno())
+        part.rename(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames within a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def new_spool_name() -> str:
+    """Return a name no other file of the spool has; names sort by time of receipt."""
+    return f"{time.time_ns():020d}-{secrets.token_hex(4)}.dcm"
+
+
+def spool_time_s(name: str) -> float:
+    """Return the POSIX time at which a spool file was begun."""
+    match = _SPOOL_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name} is not the name of a spool file")
+    return int(match["time_ns"]) / 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The folders under one root.
+
+    Attributes
+    ----------
+    root : Path
+        Absolute.
+    """
+
+    root: Path
+
+    @property
+    def spool(self) -> Path:
+        """Acknowledged and not yet in the database."""
+        return self.root / "spool"
+
+    @property
+    def archive(self) -> Path:
+        """In the database."""
+        return self.root / "archive"
+
+    @property
+    def quarantine(self) -> Path:
+        """Refused, kept for a person."""
+        return self.root / "quarantine"
+
+    @property
+    def results(self) -> Path:
+        """DICOM objects that we made."""
+        return self.root / "results"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.root / "node.sqlite3"
+
+    def prepare(self) -> None:
+        """Make the folders, private to the service's user, and drop unfinished files of an earlier life.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be made, or do not lie on one file system, so that a rename would not be atomic.
+        """
+        folders = (self.root, self.spool, self.archive, self.quarantine, self.results)
+        try:
+            for folder in folders:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{error.filename} cannot be made: {error.strerror}. Check storage.path.") from error
+        if len({folder.stat().st_dev for folder in folders}) > 1:
+            raise StorageError(f"The folders under {self.root} lie on different file systems; put them on one.")
+        for part in self.spool.glob("*.part"):
+            part.unlink()
+
+    def lock(self) -> int:
+        """Keep every other node off this storage for as long as this process lives.
+
+        Returns
+        -------
+        int
+            A file descriptor that must stay open.
+
+        Raises
+        ------
+        StorageError
+            If another node holds it.
+        """
+        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise StorageError(f"Another opacity-node already serves {self.root}.") from error
+        return descriptor
+
+    def spooled(self) -> list[str]:
+        """Return the names of whole spool files, oldest first."""
+        with os.scandir(self.spool) as entries:
+            return sorted(entry.name for entry in entries if _SPOOL_NAME.fullmatch(entry.name))
+
+    def archive_path(self, study_instance_uid: str, spool_name: str) -> Path:
+        """Return where a spool file goes, relative to the root; the study's folder holds every receipt of it."""
+        if not is_uid(study_instance_uid):
+            raise ValueError("not a UID")
+        return Path("archive") / study_instance_uid[-2:].replace(".", "0") / study_instance_uid / spool_name
+
+    def result_folder(self, study_instance_uid: str, selection_hash: str, pipeline: str) -> Path:
+        """Return the folder of one job's objects, relative to the root."""
+        if not is_uid(study_instance_uid):
+            raise ValueError("not a UID")
+        return Path("results") / study_instance_uid / f"{pipeline}-{selection_hash[:16]}"

@@ -1,0 +1,349 @@
+"""The schema: studies as received, what was decided about them, the jobs that ran, what came out and where it went.
+
+Patient attributes are columns of the instance and never keys: two instances of one study may disagree about them.
+
+References
+----------
+PS3.3 C.7 for the attributes; `DESIGN`: the way of the data.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.types import TypeDecorator
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "receiving"
+    SETTLED = "settled"
+    HELD = "held"
+
+
+class InstanceRole(StrEnum):
+    """Which of several receipts of one SOP Instance UID this is."""
+
+    CURRENT = "current"
+    SUPERSEDED = "superseded"
+    CONFLICT = "conflict"
+
+
+class SettleReason(StrEnum):
+    """Why a revision of a study was taken as complete."""
+
+    QUIET = "quiet"
+    MAX_WAIT = "max-wait"
+
+
+class Outcome(StrEnum):
+    """What was decided about a stack."""
+
+    RUN = "run"
+    NOT_RUN = "not-run"
+
+
+class JobState(StrEnum):
+    """Where a job stands; FAILED with a time in `not_before` is retried then."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    REFUSED = "refused"
+    HELD = "held"
+    QUARANTINED = "quarantined"
+
+
+class DeliveryState(StrEnum):
+    """Where one object stands on its way to one destination."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    COMMITTED = "committed"
+    WARNED = "warned"
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware datetime, stored as UTC without its offset, which SQLite cannot keep."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
+        """Turn an aware datetime into naive UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without time zone was given to the database")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's
+        """Turn naive UTC into an aware datetime."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _stored(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can find it again."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as declared
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        StudyState: _stored(StudyState),
+        InstanceRole: _stored(InstanceRole),
+        SettleReason: _stored(SettleReason),
+        Outcome: _stored(Outcome),
+        JobState: _stored(JobState),
+        DeliveryState: _stored(DeliveryState),
+    }
+
+
+class Study(Base):
+    """A study, from its first instance on."""
+
+    __tablename__ = "study"
+    __table_args__ = (Index(None, "state"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    state: Mapped[StudyState]
+    hold_reason: Mapped[str | None] = mapped_column(default=None)
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime]
+    opened_at: Mapped[datetime]
+    """When the first instance of the revision now being received came; `max_wait` counts from here."""
+    revision_number: Mapped[int] = mapped_column(default=0)
+    """Of the newest settled revision; 0 before the first."""
+
+    series: Mapped[list["Series"]] = relationship(back_populates="study")
+    revisions: Mapped[list["Revision"]] = relationship(back_populates="study", order_by="Revision.number")
+
+
+class Series(Base):
+    """A series of a study, as its first instance described it."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    modality: Mapped[str] = mapped_column(String(16))
+    series_number: Mapped[int | None]
+    series_description: Mapped[str]
+
+    study: Mapped[Study] = relationship(back_populates="series")
+    instances: Mapped[list["Instance"]] = relationship(back_populates="series")
+
+
+class Instance(Base):
+    """One receipt of one SOP instance: its bytes, its patient, its circumstances."""
+
+    __tablename__ = "instance"
+    __table_args__ = (
+        Index("ix_instance_series_id_role", "series_id", "role"),
+        Index(
+            "uq_instance_current",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("role = 'current'"),
+            postgresql_where=text("role = 'current'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), index=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    role: Mapped[InstanceRole]
+
+    spool_name: Mapped[str] = mapped_column(unique=True)
+    path: Mapped[str]
+    """Relative to the storage folder."""
+    size: Mapped[int]
+    dataset_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the data set as received, without the file meta information."""
+    pixel_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the bytes from the Pixel Data element on, as received."""
+
+    patient_id: Mapped[str]
+    issuer_of_patient_id: Mapped[str]
+    patient_name: Mapped[str]
+    patient_birth_date: Mapped[str]
+    patient_sex: Mapped[str]
+    header: Mapped[dict[str, Any]]
+    """What selection and routing read, by DICOM keyword in snake_case."""
+
+    calling_ae_title: Mapped[str]
+    called_ae_title: Mapped[str]
+    peer_address: Mapped[str]
+    association_id: Mapped[str]
+    received_at: Mapped[datetime]
+
+    series: Mapped[Series] = relationship(back_populates="instances")
+
+
+class Revision(Base):
+    """A study at one moment when it was taken as complete."""
+
+    __tablename__ = "revision"
+    __table_args__ = (UniqueConstraint("study_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    number: Mapped[int]
+    settled_at: Mapped[datetime]
+    reason: Mapped[SettleReason]
+
+    study: Mapped[Study] = relationship(back_populates="revisions")
+    decisions: Mapped[list["Decision"]] = relationship(back_populates="revision", order_by="Decision.id")
+
+
+class Decision(Base):
+    """Whether a stack of a revision runs through a pipeline, and why."""
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"), index=True)
+    series_id: Mapped[int] = mapped_column(ForeignKey("series.id"))
+    stack: Mapped[str]
+    """How a person would name the stack."""
+    instance_count: Mapped[int]
+    rule: Mapped[str]
+    pipeline: Mapped[str]
+    outcome: Mapped[Outcome]
+    code: Mapped[str]
+    reason: Mapped[str]
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), default=None)
+
+    revision: Mapped[Revision] = relationship(back_populates="decisions")
+    series: Mapped[Series] = relationship()
+
+
+class Job(Base):
+    """One pipeline on one selection."""
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("study_id", "pipeline", "pipeline_version", "selection_hash"),
+        Index(None, "state"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
+    pipeline: Mapped[str]
+    pipeline_version: Mapped[str]
+    selection_hash: Mapped[str] = mapped_column(String(64))
+    stack: Mapped[str]
+    rule: Mapped[str]
+    destinations: Mapped[list[str]]
+    priority: Mapped[int] = mapped_column(default=0)
+    """Higher runs first."""
+    state: Mapped[JobState]
+    created_at: Mapped[datetime]
+    not_before: Mapped[datetime | None] = mapped_column(default=None)
+    started_at: Mapped[datetime | None] = mapped_column(default=None)
+    finished_at: Mapped[datetime | None] = mapped_column(default=None)
+    device: Mapped[str | None] = mapped_column(default=None)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Counted before each start."""
+    worker_deaths: Mapped[int] = mapped_column(default=0)
+    """Of workers that died at this job while the node lived."""
+    code: Mapped[str | None] = mapped_column(default=None)
+    message: Mapped[str | None] = mapped_column(default=None)
+    """Why it was refused, or how it failed last."""
+    timings: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """Seconds by stage, of the attempt that succeeded."""
+    summary: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """What was found, for people and scripts; the DICOM objects are the result."""
+
+    study: Mapped[Study] = relationship()
+    revision: Mapped[Revision] = relationship()
+    selection: Mapped[list["JobInstance"]] = relationship(order_by="JobInstance.position")
+    results: Mapped[list["Result"]] = relationship(back_populates="job", order_by="Result.position")
+
+
+class JobInstance(Base):
+    """An instance of a job's selection, in order."""
+
+    __tablename__ = "job_instance"
+
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), index=True)
+
+    instance: Mapped[Instance] = relationship()
+
+
+class Result(Base):
+    """A DICOM object that a job made; built once, its stored bytes are what is ever sent."""
+
+    __tablename__ = "result"
+    __table_args__ = (UniqueConstraint("job_id", "position"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    position: Mapped[int]
+    """In the order of sending."""
+    kind: Mapped[str] = mapped_column(String(32))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str]
+    """Relative to the storage folder."""
+    size: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the whole file."""
+    created_at: Mapped[datetime]
+
+    job: Mapped[Job] = relationship(back_populates="results")
+    deliveries: Mapped[list["Delivery"]] = relationship(back_populates="result")
+
+
+class Delivery(Base):
+    """One object on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("result_id", "destination"),
+        Index(None, "state", "next_attempt_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("result.id"))
+    destination: Mapped[str]
+    state: Mapped[DeliveryState]
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None]
+    status: Mapped[int | None] = mapped_column(default=None)
+    """The last DIMSE status."""
+    message: Mapped[str | None] = mapped_column(default=None)
+    sent_at: Mapped[datetime | None] = mapped_column(default=None)
+    committed_at: Mapped[datetime | None] = mapped_column(default=None)
+    transaction_uid: Mapped[str | None] = mapped_column(String(64), default=None)
+    """Of the storage commitment request that covers it."""
+
+    result: Mapped[Result] = relationship(back_populates="deliveries")

@@ -1,0 +1,1 @@
+"""The wire -> us. Handlers of DIMSE events; none of them knows a model or the database."""

@@ -1,0 +1,84 @@
+"""Associations: who is connected, what they sent so far, one log line each.
+
+A study does not settle while an association that sent to it is open and not idle, so that the pause of a slow sender
+is not taken for the end of the study.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pynetdicom.events import Event
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Traffic:
+    studies: set[str] = field(default_factory=set)
+    instances: int = 0
+    refused: int = 0
+    opened_s: float = 0.0
+    last_s: float = 0.0
+
+
+class Associations:
+    """The open associations, by the name each was given when it was accepted.
+
+    Parameters
+    ----------
+    clock : callable
+        Returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._open: dict[str, _Traffic] = {}
+
+    def accepted(self, event: Event) -> None:
+        """Begin to count an association."""
+        now = self._clock()
+        with self._lock:
+            self._open[event.assoc.name] = _Traffic(opened_s=now, last_s=now)
+
+    def received(self, association: str, study_instance_uid: str) -> None:
+        """Count an instance that was stored."""
+        with self._lock:
+            traffic = self._open.setdefault(association, _Traffic(opened_s=self._clock()))
+            traffic.studies.add(study_instance_uid)
+            traffic.instances += 1
+            traffic.last_s = self._clock()
+
+    def refused(self, association: str) -> None:
+        """Count an instance that was answered with a failure."""
+        with self._lock:
+            traffic = self._open.setdefault(association, _Traffic(opened_s=self._clock()))
+            traffic.refused += 1
+            traffic.last_s = self._clock()
+
+    def ended(self, event: Event) -> None:
+        """Forget an association that was released, aborted or lost, and log what it did."""
+        with self._lock:
+            traffic = self._open.pop(event.assoc.name, None)
+        if traffic is None:
+            return
+        logger.info(
+            "association from %s ended: %d instances stored, %d refused, %.1f s",
+            event.assoc.requestor.ae_title,
+            traffic.instances,
+            traffic.refused,
+            self._clock() - traffic.opened_s,
+            extra={"action": "association", "association": event.assoc.name},
+        )
+
+    def sending_to(self, study_instance_uid: str, *, idle_s: float) -> bool:
+        """Say whether an open association sent to the study and was not idle for `idle_s` since."""
+        now = self._clock()
+        with self._lock:
+            return any(
+                study_instance_uid in traffic.studies and now - traffic.last_s < idle_s
+                for traffic in self._open.values()
+            )

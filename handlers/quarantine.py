@@ -1,0 +1,78 @@
+"""What was refused, kept for a person under a quota.
+
+Each file lies beside a text file of the same name that says why. Refused bytes were never acknowledged, so the
+sender still has them: when the quota is reached the oldest go.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from db.files import new_spool_name, write_durably
+
+logger = logging.getLogger(__name__)
+
+
+class Quarantine:
+    """A folder of refused bytes.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    quota_bytes : int
+        The most that is kept.
+    """
+
+    def __init__(self, folder: Path, *, quota_bytes: int) -> None:
+        self._folder = folder
+        self._quota_bytes = quota_bytes
+        self._lock = threading.Lock()
+
+    def keep(self, chunks: Iterable[bytes | memoryview], *, size: int, reason: str) -> Path | None:
+        """Keep refused bytes and why.
+
+        Returns
+        -------
+        Path or None
+            Where they are; None if they were too large or could not be written.
+        """
+        if size > self._quota_bytes:
+            return None
+        path = self._folder / new_spool_name()
+        with self._lock:
+            try:
+                self._make_room(size)
+                write_durably(path, chunks)
+                self._explain(path, reason)
+            except OSError as error:
+                logger.warning("quarantine: %s", error.strerror, extra={"action": "quarantine"})
+                return None
+        return path
+
+    def take(self, path: Path, *, reason: str) -> Path:
+        """Move a spool file that turned out to be unreadable here; it was acknowledged, so no quota applies.
+
+        Raises
+        ------
+        OSError
+            If it could not be moved; it stays where it was then.
+        """
+        target = self._folder / path.name
+        self._explain(target, reason)
+        path.rename(target)
+        return target
+
+    def _explain(self, path: Path, reason: str) -> None:
+        write_durably(path.with_suffix(".txt"), (reason.encode() + b"\n",))
+
+    def _make_room(self, size: int) -> None:
+        files = sorted(self._folder.glob("*.dcm"))
+        held = sum(file.stat().st_size for file in files)
+        for file in files:
+            if held + size <= self._quota_bytes:
+                return
+            held -= file.stat().st_size
+            file.unlink()
+            file.with_suffix(".txt").unlink(missing_ok=True)
