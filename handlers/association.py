@@ -45,19 +45,19 @@ class Associations:
             self._open[event.assoc.name] = _Traffic(opened_s=now, last_s=now)
 
     def received(self, association: str, study_instance_uid: str) -> None:
-        """Count an instance that was stored."""
+        """Count an instance that was stored; its association may have ended since."""
         with self._lock:
-            traffic = self._open.setdefault(association, _Traffic(opened_s=self._clock()))
-            traffic.studies.add(study_instance_uid)
-            traffic.instances += 1
-            traffic.last_s = self._clock()
+            if traffic := self._open.get(association):
+                traffic.studies.add(study_instance_uid)
+                traffic.instances += 1
+                traffic.last_s = self._clock()
 
     def refused(self, association: str) -> None:
         """Count an instance that was answered with a failure."""
         with self._lock:
-            traffic = self._open.setdefault(association, _Traffic(opened_s=self._clock()))
-            traffic.refused += 1
-            traffic.last_s = self._clock()
+            if traffic := self._open.get(association):
+                traffic.refused += 1
+                traffic.last_s = self._clock()
 
     def ended(self, event: Event) -> None:
         """Forget an association that was released, aborted or lost, and log what it did."""

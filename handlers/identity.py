@@ -87,7 +87,7 @@ def _read(head: bytes, transfer_syntax_uid: UID) -> Dataset:
     little_endian = not known or transfer_syntax_uid.is_little_endian
 
     def past_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return tag > _LAST_TAG
+        return int(tag) > int(_LAST_TAG)
 
     try:
         return read_dataset(
@@ -97,5 +97,5 @@ def _read(head: bytes, transfer_syntax_uid: UID) -> Dataset:
             stop_when=past_series,
             specific_tags=[Tag(keyword) for keyword in _KEYWORDS],
         )
-    except Exception as error:  # noqa: BLE001 - hostile bytes make the parser raise anything
+    except Exception as error:
         raise UnreadableDataSetError(f"{type(error).__name__} while parsing") from error

@@ -27,6 +27,7 @@ class Quarantine:
 
     def __init__(self, folder: Path, *, quota_bytes: int) -> None:
         self._folder = folder
+        self._acknowledged = folder / "acknowledged"
         self._quota_bytes = quota_bytes
         self._lock = threading.Lock()
 
@@ -52,14 +53,15 @@ class Quarantine:
         return path
 
     def take(self, path: Path, *, reason: str) -> Path:
-        """Move a spool file that turned out to be unreadable here; it was acknowledged, so no quota applies.
+        """Move a spool file that turned out to be unreadable here; it was acknowledged, so no quota drops it.
 
         Raises
         ------
         OSError
             If it could not be moved; it stays where it was then.
         """
-        target = self._folder / path.name
+        self._acknowledged.mkdir(mode=0o700, exist_ok=True)
+        target = self._acknowledged / path.name
         self._explain(target, reason)
         path.rename(target)
         return target

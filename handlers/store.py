@@ -11,12 +11,13 @@ PS3.4 B Storage Service Class; PS3.10 7.1 File Meta Information.
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom.events import Event
@@ -56,7 +57,7 @@ class Receipt:
             sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
             transfer_syntax_uid=UID(event.context.transfer_syntax),
             calling_ae_title=str(requestor.ae_title).strip(),
-            called_ae_title=str(requestor.primitive.called_ae_title).strip(),
+            called_ae_title=str(requestor.primitive.called_ae_title if requestor.primitive else "").strip(),
             peer_address=str(requestor.address),
             association_id=event.assoc.name,
             data_set=request.DataSet.getbuffer() if request.DataSet else memoryview(b""),
@@ -65,8 +66,8 @@ class Receipt:
     def file_header(self) -> bytes:
         """Return preamble, prefix and file meta information of a DICOM file that holds the data set."""
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = self.sop_class_uid
-        meta.MediaStorageSOPInstanceUID = self.sop_instance_uid
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
         meta.TransferSyntaxUID = self.transfer_syntax_uid
         meta.SourceApplicationEntityTitle = self.calling_ae_title
         meta.SendingApplicationEntityTitle = self.calling_ae_title
@@ -74,7 +75,7 @@ class Receipt:
         meta.PrivateInformationCreatorUID = CIRCUMSTANCES_CREATOR_UID
         circumstances = json.dumps({"peer_address": self.peer_address, "association_id": self.association_id}).encode()
         meta.PrivateInformation = circumstances + b" " * (len(circumstances) % 2)
-        buffer = BytesIO()
+        buffer = DicomBytesIO()
         buffer.write(b"\0" * 128 + b"DICM")
         write_file_meta_info(buffer, meta, enforce_standard=True)
         return buffer.getvalue()
@@ -101,7 +102,7 @@ class StoreHandler:
         storage: Storage,
         quarantine: Quarantine,
         associations: Associations,
-        on_spooled: Any = lambda: None,  # noqa: ANN401 - a callable of no arguments
+        on_spooled: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._quarantine = quarantine

@@ -16,7 +16,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_rescale
+from pydicom.pixels.processing import apply_rescale
 
 from inference.findings import Refusal
 from inference.geometry import Geometry, check_stack, slice_positions
@@ -111,7 +111,7 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _decode(datasets: list[Dataset]) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+def _decode(datasets: Sequence[Dataset]) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
     """Decode every slice to Hounsfield units and drop the pixel data from the headers."""
     slices: list[NDArray[np.generic]] = []
     paddings: list[NDArray[np.bool_] | None] = []
@@ -138,7 +138,7 @@ def _padding(dataset: Dataset, stored: NDArray[np.generic]) -> NDArray[np.bool_]
         return None
     low = int(dataset.PixelPaddingValue)
     high = int(dataset.get("PixelPaddingRangeLimit", low))
-    mask: NDArray[np.bool_] = (stored >= min(low, high)) & (stored <= max(low, high))
+    mask: NDArray[np.bool_] = np.greater_equal(stored, min(low, high)) & np.less_equal(stored, max(low, high))
     return mask if mask.any() else None
 
 

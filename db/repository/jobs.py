@@ -1,0 +1,173 @@
+"""Jobs from queued to their end.
+
+Every start is counted before it happens, in a transaction of its own, so that no crash can lose the count.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from db.models import Delivery, DeliveryState, Instance, Job, JobInstance, JobState, Result, Revision, Study
+
+MAX_WORKER_DEATHS = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StartedJob:
+    """What a worker must know of a job."""
+
+    id: int
+    study_instance_uid: str
+    revision_number: int
+    pipeline: str
+    selection_hash: str
+    created_at: datetime
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewResult:
+    """A result file to record; `path` is relative to the storage folder."""
+
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    path: str
+    size: int
+    sha256: str
+
+
+class UnequalResultError(Exception):
+    """An object was built again under the same UID with other bytes; it must never be sent."""
+
+
+def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | None:
+    """Mark the next due job as running on a device and count the attempt; None if there is none."""
+    job = session.scalar(
+        select(Job)
+        .where(
+            or_(
+                Job.state == JobState.QUEUED,
+                (Job.state == JobState.FAILED) & (Job.not_before.is_not(None)) & (Job.not_before <= now),
+            )
+        )
+        .order_by(Job.priority.desc(), Job.created_at, Job.id)
+        .limit(1)
+    )
+    if job is None:
+        return None
+    job.state, job.device, job.started_at = JobState.RUNNING, device, now
+    job.finished_at = job.not_before = None
+    job.attempts += 1
+    paths = session.scalars(
+        select(Instance.path).join(JobInstance).where(JobInstance.job_id == job.id).order_by(JobInstance.position)
+    )
+    return StartedJob(
+        id=job.id,
+        study_instance_uid=session.get_one(Study, job.study_id).study_instance_uid,
+        revision_number=session.get_one(Revision, job.revision_id).number,
+        pipeline=job.pipeline,
+        selection_hash=job.selection_hash,
+        created_at=job.created_at,
+        paths=tuple(paths),
+    )
+
+
+def next_retry_at(session: Session) -> datetime | None:
+    """Return when the next failed job is due."""
+    return session.scalar(
+        select(Job.not_before)
+        .where(Job.state == JobState.FAILED, Job.not_before.is_not(None))
+        .order_by(Job.not_before)
+        .limit(1)
+    )
+
+
+def succeed(
+    session: Session,
+    job_id: int,
+    *,
+    now: datetime,
+    results: Sequence[NewResult],
+    timings: dict[str, Any],
+    summary: dict[str, Any],
+) -> None:
+    """Record results, deliveries and success together.
+
+    Raises
+    ------
+    UnequalResultError
+        If an object of that UID is recorded with other bytes.
+    """
+    job = session.get_one(Job, job_id)
+    job.state, job.finished_at, job.code, job.message = JobState.SUCCEEDED, now, None, None
+    job.timings, job.summary = timings, summary
+    for position, result in enumerate(results):
+        known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
+        if known is not None:
+            raise UnequalResultError(f"object {result.sop_instance_uid} is already recorded for job {known.job_id}")
+        row = Result(
+            job_id=job_id,
+            position=position,
+            created_at=now,
+            kind=result.kind,
+            sop_instance_uid=result.sop_instance_uid,
+            sop_class_uid=result.sop_class_uid,
+            series_instance_uid=result.series_instance_uid,
+            path=result.path,
+            size=result.size,
+            sha256=result.sha256,
+        )
+        session.add(row)
+        session.flush()
+        session.add_all(
+            Delivery(result_id=row.id, destination=name, state=DeliveryState.PENDING, next_attempt_at=now)
+            for name in job.destinations
+        )
+
+
+def refuse(session: Session, job_id: int, *, now: datetime, code: str, message: str) -> None:
+    """Record that the data do not fit; the job is never retried."""
+    job = session.get_one(Job, job_id)
+    job.state, job.finished_at, job.code, job.message = JobState.REFUSED, now, code, message
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """How often and when a failed job is tried again."""
+
+    max_attempts: int
+    after_s: float
+
+
+def fail(session: Session, job_id: int, *, now: datetime, code: str, message: str, retry: Retry) -> None:
+    """Record a failure, and when to try again if attempts are left."""
+    job = session.get_one(Job, job_id)
+    job.state, job.finished_at, job.code, job.message = JobState.FAILED, now, code, message
+    if job.attempts < retry.max_attempts:
+        job.not_before = now + timedelta(seconds=retry.after_s * 2 ** (job.attempts - 1))
+
+
+def worker_died(session: Session, job_id: int, *, now: datetime, code: str, message: str, retry: Retry) -> None:
+    """Record that a worker died or was killed at the job while the node lived; the second time quarantines it."""
+    job = session.get_one(Job, job_id)
+    job.worker_deaths += 1
+    fail(session, job_id, now=now, code=code, message=message, retry=retry)
+    if job.worker_deaths >= MAX_WORKER_DEATHS:
+        job.state, job.not_before = JobState.QUARANTINED, None
+
+
+def requeue_running(session: Session) -> int:
+    """Queue again what was running when the node stopped or died; that is no fault of the job."""
+    outcome = session.execute(
+        update(Job)
+        .where(Job.state == JobState.RUNNING)
+        .values(state=JobState.QUEUED, device=None, attempts=Job.attempts - 1)
+        .returning(Job.id)
+    )
+    return len(outcome.all())

@@ -1,0 +1,214 @@
+"""What a person or a monitor asks: counts, studies, jobs, deliveries."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload
+
+from db.models import (
+    Decision,
+    Delivery,
+    DeliveryState,
+    Instance,
+    InstanceRole,
+    Job,
+    JobState,
+    Outcome,
+    Result,
+    Revision,
+    Series,
+    Study,
+    StudyState,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counts:
+    """How many of each kind there are."""
+
+    studies: dict[str, int]
+    jobs: dict[str, int]
+    deliveries: dict[str, int]
+    oldest_pending_delivery_since: datetime | None
+    holds: dict[str, str] = field(default_factory=dict)
+    """Why each held study is held, by Study Instance UID."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecisionReport:
+    """What was decided about a stack."""
+
+    stack: str
+    instances: int
+    pipeline: str
+    rule: str
+    runs: bool
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveryReport:
+    """One object at one destination."""
+
+    kind: str
+    destination: str
+    state: str
+    attempts: int
+    message: str | None
+    sop_instance_uid: str
+    size: int
+    sent_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobReport:
+    """A job and what became of it."""
+
+    id: int
+    study_instance_uid: str
+    pipeline: str
+    pipeline_version: str
+    stack: str
+    state: str
+    attempts: int
+    message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    timings: dict[str, Any]
+    summary: dict[str, Any]
+    deliveries: list[DeliveryReport]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyReport:
+    """A study, what was decided and what ran."""
+
+    study_instance_uid: str
+    state: str
+    hold_reason: str | None
+    revision: int
+    settle_reason: str | None
+    instances: int
+    conflicts: int
+    first_received_at: datetime
+    last_received_at: datetime
+    settled_at: datetime | None
+    decisions: list[DecisionReport]
+    jobs: list[JobReport]
+
+
+def counts(session: Session) -> Counts:
+    """Count studies, jobs and deliveries by state."""
+    oldest = session.scalar(
+        select(func.min(Result.created_at)).join(Delivery).where(Delivery.state == DeliveryState.PENDING)
+    )
+    held = session.execute(
+        select(Study.study_instance_uid, Study.hold_reason).where(Study.state == StudyState.HELD).limit(100)
+    )
+    return Counts(
+        studies=_by_state(session, Study.state),
+        jobs=_by_state(session, Job.state),
+        deliveries=_by_state(session, Delivery.state),
+        oldest_pending_delivery_since=oldest,
+        holds={uid: reason or "" for uid, reason in held.tuples()},
+    )
+
+
+def _by_state(session: Session, column: Any) -> dict[str, int]:  # noqa: ANN401 - an enum column of any table
+    rows = session.execute(select(column, func.count()).group_by(column)).tuples()
+    return {state.value: count for state, count in rows}
+
+
+def studies(session: Session, *, newest: int = 10, study_instance_uid: str | None = None) -> list[StudyReport]:
+    """Return the studies that were received last, or one, each with decisions and jobs."""
+    query = select(Study).order_by(Study.last_received_at.desc()).limit(newest)
+    if study_instance_uid is not None:
+        query = query.where(Study.study_instance_uid == study_instance_uid)
+    return [_study(session, study) for study in session.scalars(query)]
+
+
+def _study(session: Session, study: Study) -> StudyReport:
+    roles = session.execute(
+        select(Instance.role, func.count()).join(Series).where(Series.study_id == study.id).group_by(Instance.role)
+    )
+    by_role = dict(roles.tuples().all())
+    revision = session.scalar(
+        select(Revision)
+        .where(Revision.study_id == study.id, Revision.number == study.revision_number)
+        .options(selectinload(Revision.decisions))
+    )
+    return StudyReport(
+        study_instance_uid=study.study_instance_uid,
+        state=study.state.value,
+        hold_reason=study.hold_reason,
+        revision=study.revision_number,
+        settle_reason=revision.reason.value if revision else None,
+        instances=by_role.get(InstanceRole.CURRENT, 0),
+        conflicts=by_role.get(InstanceRole.CONFLICT, 0),
+        first_received_at=study.first_received_at,
+        last_received_at=study.last_received_at,
+        settled_at=revision.settled_at if revision else None,
+        decisions=[_decision(d) for d in revision.decisions] if revision else [],
+        jobs=jobs(session, study_id=study.id),
+    )
+
+
+def _decision(decision: Decision) -> DecisionReport:
+    return DecisionReport(
+        stack=decision.stack,
+        instances=decision.instance_count,
+        pipeline=decision.pipeline,
+        rule=decision.rule,
+        runs=decision.outcome is Outcome.RUN,
+        code=decision.code,
+        reason=decision.reason,
+    )
+
+
+def jobs(
+    session: Session, *, newest: int = 50, state: JobState | None = None, study_id: int | None = None
+) -> list[JobReport]:
+    """Return the newest jobs, with their deliveries."""
+    query = select(Job).order_by(Job.id.desc()).limit(newest)
+    query = query.options(selectinload(Job.study), selectinload(Job.results).selectinload(Result.deliveries))
+    if state is not None:
+        query = query.where(Job.state == state)
+    if study_id is not None:
+        query = query.where(Job.study_id == study_id)
+    return [_job(job) for job in session.scalars(query)]
+
+
+def _job(job: Job) -> JobReport:
+    return JobReport(
+        id=job.id,
+        study_instance_uid=job.study.study_instance_uid,
+        pipeline=job.pipeline,
+        pipeline_version=job.pipeline_version,
+        stack=job.stack,
+        state=job.state.value,
+        attempts=job.attempts,
+        message=job.message,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        timings=job.timings or {},
+        summary=job.summary or {},
+        deliveries=[_delivery(result, delivery) for result in job.results for delivery in result.deliveries],
+    )
+
+
+def _delivery(result: Result, delivery: Delivery) -> DeliveryReport:
+    return DeliveryReport(
+        kind=result.kind,
+        destination=delivery.destination,
+        state=delivery.state.value,
+        attempts=delivery.attempts,
+        message=delivery.message,
+        sop_instance_uid=result.sop_instance_uid,
+        size=result.size,
+        sent_at=delivery.sent_at,
+    )

@@ -1,0 +1,190 @@
+"""Studies that may be complete -> revisions, decisions and queued jobs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import (
+    Decision,
+    Instance,
+    InstanceRole,
+    Job,
+    JobInstance,
+    JobState,
+    Outcome,
+    Revision,
+    Series,
+    SettleReason,
+    Study,
+    StudyState,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceivingStudy:
+    """A study that has instances no revision holds yet."""
+
+    id: int
+    study_instance_uid: str
+    opened_at: datetime
+    last_received_at: datetime
+    modalities: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredInstance:
+    """What selection needs of an instance's row."""
+
+    id: int
+    series_id: int
+    sop_instance_uid: str
+    pixel_sha256: str
+    header: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job to queue."""
+
+    pipeline: str
+    pipeline_version: str
+    selection_hash: str
+    stack: str
+    rule: str
+    destinations: tuple[str, ...]
+    priority: int
+    instance_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewDecision:
+    """What was decided about one stack; `job` is the index of the job it became."""
+
+    series_id: int
+    stack: str
+    instance_count: int
+    rule: str
+    pipeline: str
+    outcome: Outcome
+    code: str
+    reason: str
+    job: int | None
+
+
+def receiving(session: Session) -> list[ReceivingStudy]:
+    """Return the studies being received, longest quiet first."""
+    studies = session.scalars(
+        select(Study).where(Study.state == StudyState.RECEIVING).order_by(Study.last_received_at)
+    ).all()
+    if not studies:
+        return []
+    rows = session.execute(select(Series.study_id, Series.modality).where(Series.study_id.in_([s.id for s in studies])))
+    modalities: dict[int, set[str]] = {}
+    for study_id, modality in rows.tuples():
+        modalities.setdefault(study_id, set()).add(modality)
+    return [
+        ReceivingStudy(
+            id=study.id,
+            study_instance_uid=study.study_instance_uid,
+            opened_at=study.opened_at,
+            last_received_at=study.last_received_at,
+            modalities=frozenset(modalities.get(study.id, ())),
+        )
+        for study in studies
+    ]
+
+
+def instances(session: Session, study_id: int) -> list[StoredInstance]:
+    """Return the current instances of a study."""
+    rows = session.execute(
+        select(Instance.id, Instance.series_id, Instance.sop_instance_uid, Instance.pixel_sha256, Instance.header)
+        .join(Series)
+        .where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
+    )
+    return [
+        StoredInstance(id=i, series_id=series, sop_instance_uid=uid, pixel_sha256=pixels, header=header)
+        for i, series, uid, pixels, header in rows.tuples()
+    ]
+
+
+def settle(
+    session: Session,
+    study_id: int,
+    *,
+    reason: SettleReason,
+    now: datetime,
+    jobs: Sequence[NewJob],
+    decisions: Sequence[NewDecision],
+) -> list[int]:
+    """Close the revision being received: its decisions and jobs, in the caller's transaction.
+
+    A job that an earlier revision already has, with the same pipeline, version and selection, is not queued again.
+
+    Returns
+    -------
+    list of int
+        Ids of the jobs that are new.
+    """
+    study = session.get_one(Study, study_id)
+    study.state = StudyState.SETTLED
+    study.revision_number += 1
+    revision = Revision(study_id=study_id, number=study.revision_number, settled_at=now, reason=reason)
+    session.add(revision)
+    session.flush()
+    rows = [_existing(session, study_id, job) or _queue(session, study_id, revision.id, job, now) for job in jobs]
+    for decision in decisions:
+        session.add(_decision_row(revision.id, decision, {n: row.id for n, row in enumerate(rows)}))
+    return [row.id for row in rows if row.revision_id == revision.id]
+
+
+def _existing(session: Session, study_id: int, job: NewJob) -> Job | None:
+    return session.scalar(
+        select(Job).where(
+            Job.study_id == study_id,
+            Job.pipeline == job.pipeline,
+            Job.pipeline_version == job.pipeline_version,
+            Job.selection_hash == job.selection_hash,
+        )
+    )
+
+
+def _queue(session: Session, study_id: int, revision_id: int, job: NewJob, now: datetime) -> Job:
+    row = Job(
+        study_id=study_id,
+        revision_id=revision_id,
+        pipeline=job.pipeline,
+        pipeline_version=job.pipeline_version,
+        selection_hash=job.selection_hash,
+        stack=job.stack,
+        rule=job.rule,
+        destinations=list(job.destinations),
+        priority=job.priority,
+        state=JobState.QUEUED,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    session.add_all(
+        JobInstance(job_id=row.id, position=position, instance_id=instance_id)
+        for position, instance_id in enumerate(job.instance_ids)
+    )
+    return row
+
+
+def _decision_row(revision_id: int, decision: NewDecision, job_ids: Mapping[int, int]) -> Decision:
+    return Decision(
+        revision_id=revision_id,
+        series_id=decision.series_id,
+        stack=decision.stack,
+        instance_count=decision.instance_count,
+        rule=decision.rule,
+        pipeline=decision.pipeline,
+        outcome=decision.outcome,
+        code=decision.code,
+        reason=decision.reason,
+        job_id=None if decision.job is None else job_ids[decision.job],
+    )

@@ -1,0 +1,1 @@
+"""The roof: everything put together into one service."""

@@ -1,0 +1,237 @@
+"""config.toml -> frozen, validated settings.
+
+Every error of a file is reported at once, each with its place and what to do. Environment variables override single
+values: ``OPACITY_NODE_DICOM__PORT=11112`` sets ``port`` of ``[dicom]``.
+"""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from inference.registry import CARDS
+
+DEFAULT_FILE = Path("config.toml")
+_ENVIRONMENT_PREFIX = "OPACITY_NODE_"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message names every place and its remedy."""
+
+
+def _ae_title(value: str) -> str:
+    """Check an AE title (PS3.5 6.2: up to 16 printable characters, no backslash, not only spaces)."""
+    stripped = value.strip()
+    if not 1 <= len(stripped) <= 16 or "\\" in stripped or not stripped.isascii() or not stripped.isprintable():
+        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
+    return stripped
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=64)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Dicom(_Section):
+    """How peers reach us."""
+
+    ae_title: AETitle = "OPACITY_NODE"
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    calling_ae_titles: tuple[AETitle, ...] = ()
+    maximum_associations: Annotated[int, Field(ge=1, le=1000)] = 100
+    network_timeout_s: Seconds = 60
+
+    @model_validator(mode="after")
+    def _host_is_an_address(self) -> Self:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError as error:
+            raise ValueError(f"host {self.host!r} is not an IP address; 0.0.0.0 listens on all of them") from error
+        return self
+
+
+class StorageSettings(_Section):
+    """Where data lie."""
+
+    path: Path = Path("storage")
+    weights: Path = Path("weights")
+    quarantine_quota_mb: Annotated[int, Field(ge=0)] = 1024
+
+
+class Settle(_Section):
+    """When a study is taken as complete."""
+
+    quiet_ct_s: Seconds = 60
+    quiet_xray_s: Seconds = 15
+    association_idle_s: Seconds = 30
+    max_wait_s: Seconds = 1800
+
+
+class EngineSettings(_Section):
+    """Where jobs run."""
+
+    devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("cpu",)
+    time_limit_s: Seconds = 900
+    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
+    retry_after_s: Seconds = 30
+    stop_grace_s: Seconds = 20
+
+
+class Results(_Section):
+    """How results look in the study."""
+
+    series_number: Annotated[int, Field(ge=1, le=99000)] = 9500
+    series_description_prefix: Annotated[str, Field(min_length=1, max_length=8)] = "AI"
+
+
+class Outbox(_Section):
+    """How results are delivered."""
+
+    retry_after_s: Seconds = 5
+    retry_at_most_every_s: Seconds = 300
+    timeout_s: Seconds = 30
+
+
+class Destination(_Section):
+    """A peer that takes results."""
+
+    name: Name
+    host: str
+    port: Port
+    ae_title: AETitle
+
+
+class Rule(_Section):
+    """What runs on which studies, and where its results go."""
+
+    name: Name
+    modality: Literal["CT"]
+    pipelines: Annotated[tuple[str, ...], Field(min_length=1)]
+    destinations: tuple[str, ...] = ()
+    priority: Annotated[int, Field(ge=0, le=100)] = 0
+
+
+class Log(_Section):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Config(BaseSettings):
+    """All settings of a node."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=_ENVIRONMENT_PREFIX, env_nested_delimiter="__"
+    )
+
+    dicom: Dicom = Dicom()
+    storage: StorageSettings = StorageSettings()
+    settle: Settle = Settle()
+    engine: EngineSettings = EngineSettings()
+    results: Results = Results()
+    outbox: Outbox = Outbox()
+    log: Log = Log()
+    destinations: tuple[Destination, ...] = (Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC"),)
+    rules: tuple[Rule, ...] = (
+        Rule(name="chest CT", modality="CT", pipelines=("lung-densitometry",), destinations=("pacs",)),
+    )
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        destinations = [destination.name for destination in self.destinations]
+        problems = [f"two [[destinations]] are named {name!r}" for name in _doubled(destinations)]
+        problems += [f"two [[rules]] are named {name!r}" for name in _doubled([rule.name for rule in self.rules])]
+        for rule in self.rules:
+            problems += [
+                f"rule {rule.name!r} names the pipeline {name!r}; there are: {', '.join(CARDS)}"
+                for name in rule.pipelines
+                if name not in CARDS
+            ]
+            problems += [
+                f"rule {rule.name!r} names the destination {name!r}; there are: {', '.join(destinations) or 'none'}"
+                for name in rule.destinations
+                if name not in destinations
+            ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def destination(self, name: str) -> Destination | None:
+        """Return the destination of that name."""
+        return next((d for d in self.destinations if d.name == name), None)
+
+
+def load(path: Path | None = None) -> Config:
+    """Read the configuration.
+
+    Parameters
+    ----------
+    path : Path or None
+        None takes ``config.toml`` of the working folder if there is one, else the defaults.
+
+    Returns
+    -------
+    Config
+        With absolute paths: relative ones in a file count from the file's folder.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent, is not TOML, or says something that cannot be.
+    """
+    if path is not None and not path.is_file():
+        raise ConfigError(f"{path}: there is no such file. Copy config.toml of the distribution there.")
+    file = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    base = (file.parent if file else Path()).resolve()
+    try:
+        config = _read(file)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(detail, file) for detail in error.errors())) from error
+    except ValueError as error:  # tomllib.TOMLDecodeError
+        raise ConfigError(f"{file}: is not TOML: {error}. Compare with config.toml of the distribution.") from error
+    storage = config.storage.model_copy(
+        update={"path": base / config.storage.path, "weights": base / config.storage.weights}
+    )
+    return config.model_copy(update={"storage": storage})
+
+
+def _read(file: Path | None) -> Config:
+    class FromFile(Config):
+        """Config that knows its file; sources are class-level in pydantic-settings."""
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """Let the environment win over the file."""
+            toml = (TomlConfigSettingsSource(settings_cls, toml_file=file),) if file else ()
+            return (init_settings, env_settings, *toml)
+
+    return FromFile()
+
+
+def _explain(detail: ErrorDetails, file: Path | None) -> str:
+    place = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"]).replace(".[", "[")
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = "there is no such setting; check its spelling and section"
+    given = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
+    return f"{file or 'environment'}: {place or 'rules and destinations'}{given}: {message}"
+
+
+def _doubled(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

@@ -1,0 +1,130 @@
+"""What the command line shows: tables for people, JSON for scripts."""
+
+import dataclasses
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from db.repository.reports import JobReport, StudyReport
+from node.health import Health, Severity
+
+console = Console()
+errors = Console(stderr=True)
+
+_COLOURS = {
+    "succeeded": "green",
+    "settled": "green",
+    "sent": "green",
+    "committed": "green",
+    "running": "cyan",
+    "receiving": "cyan",
+    "failed": "red",
+    "quarantined": "red",
+    "held": "yellow",
+    "refused": "yellow",
+    "unsupported": "yellow",
+}
+
+
+def as_json(value: Any) -> str:  # noqa: ANN401 - any record
+    """Return a record as JSON; times are ISO 8601 in UTC."""
+    plain = dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+    return json.dumps(plain, default=_plain, indent=2, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any record
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def show_health(health: Health) -> None:
+    """Print a node's health and its newest studies with every decision."""
+    colour = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}[health.severity]
+    console.print(f"[bold {colour}]{health.severity.name}[/]", end="  ")
+    console.print(
+        f"{'answering' if health.answering else 'not answering'} · {health.spooled} files in the spool · "
+        f"{health.disk_free_gb:.1f} GB free"
+    )
+    for problem in health.problems:
+        console.print(f"  [yellow]![/] {escape(problem.message)}")
+    if health.counts:
+        for title, numbers in (
+            ("studies", health.counts.studies),
+            ("jobs", health.counts.jobs),
+            ("deliveries", health.counts.deliveries),
+        ):
+            console.print(f"{title}: " + (", ".join(f"{n} {_state(s)}" for s, n in numbers.items()) or "none"))
+    for study in health.studies:
+        console.print(study_table(study))
+
+
+def study_table(study: StudyReport) -> Table:
+    """Return a study as a table: each stack, whether it ran, and why."""
+    title = f"study {study.study_instance_uid} · {_state(study.state)} · {study.instances} instances"
+    if study.hold_reason:
+        title += f" · held: {escape(study.hold_reason)}"
+    table = Table(title=title, title_justify="left", expand=True)
+    table.add_column("stack", ratio=3)
+    table.add_column("instances", justify="right")
+    table.add_column("pipeline")
+    table.add_column("decision", ratio=4)
+    for decision in study.decisions:
+        runs = "[green]runs[/]" if decision.runs else "[dim]does not run[/]"
+        table.add_row(
+            escape(decision.stack), str(decision.instances), decision.pipeline, f"{runs}: {escape(decision.reason)}"
+        )
+    if not study.decisions:
+        table.add_row("[dim]nothing decided yet[/]" if study.revision == 0 else "[dim]no rule applies[/]", "", "", "")
+    return table
+
+
+def jobs_table(jobs: list[JobReport]) -> Table:
+    """Return jobs as a table."""
+    table = Table("job", "pipeline", "stack", "state", "attempts", "deliveries", "message", title="jobs")
+    for job in jobs:
+        delivered = ", ".join(
+            f"{d.kind} → {d.destination} {_state(d.state)}" + (f" ({escape(d.message)})" if d.message else "")
+            for d in job.deliveries
+        )
+        table.add_row(
+            str(job.id),
+            f"{job.pipeline} {job.pipeline_version}",
+            escape(job.stack),
+            _state(job.state),
+            str(job.attempts),
+            delivered,
+            escape(job.message or ""),
+        )
+    return table
+
+
+def findings_table(summary: dict[str, Any]) -> Table:
+    """Return what one job found as a table."""
+    algorithm = summary["algorithm"]
+    table = Table("where", "what", "value", title=f"{algorithm['name']} {algorithm['version']} · research use only")
+    table.columns[2].justify = "right"
+    for measurement in summary["measurements"]:
+        table.add_row("both lungs", escape(measurement["name"]), _number(measurement))
+    for region in summary["regions"]:
+        for measurement in region["measurements"]:
+            table.add_row(escape(region["label"]), escape(measurement["name"]), _number(measurement))
+    return table
+
+
+def _number(measurement: dict[str, Any]) -> str:
+    return f"{measurement['value']:.1f} {escape(measurement['unit'])}"
+
+
+def _state(state: str) -> str:
+    colour = _COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state

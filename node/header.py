@@ -1,0 +1,117 @@
+"""What selection and routing read of an instance: a few attributes, typed, tolerant of what real headers hold.
+
+Made once by the indexer, kept as JSON beside the instance's row.
+
+References
+----------
+PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydicom.dataset import Dataset
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceHeader:
+    """Attributes by their keyword; None or empty where absent or malformed."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    frame_of_reference_uid: str = ""
+    modality: str = ""
+    image_type: tuple[str, ...] = ()
+    series_number: int | None = None
+    series_description: str = ""
+    body_part_examined: str = ""
+    acquisition_number: int | None = None
+    instance_number: int | None = None
+    number_of_frames: int | None = None
+    rows: int | None = None
+    columns: int | None = None
+    pixel_spacing: tuple[float, ...] | None = None
+    slice_thickness: float | None = None
+    convolution_kernel: str = ""
+    image_position_patient: tuple[float, ...] | None = None
+    image_orientation_patient: tuple[float, ...] | None = None
+    rescale_slope: float | None = None
+    rescale_intercept: float | None = None
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset) -> "InstanceHeader":
+        """Read the attributes from a data set."""
+        return cls(
+            sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
+            sop_class_uid=text_of(dataset, "SOPClassUID"),
+            series_instance_uid=text_of(dataset, "SeriesInstanceUID"),
+            frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID"),
+            modality=text_of(dataset, "Modality"),
+            image_type=_texts(dataset, "ImageType"),
+            series_number=_number(dataset, "SeriesNumber", int),
+            series_description=text_of(dataset, "SeriesDescription"),
+            body_part_examined=text_of(dataset, "BodyPartExamined"),
+            acquisition_number=_number(dataset, "AcquisitionNumber", int),
+            instance_number=_number(dataset, "InstanceNumber", int),
+            number_of_frames=_number(dataset, "NumberOfFrames", int),
+            rows=_number(dataset, "Rows", int),
+            columns=_number(dataset, "Columns", int),
+            pixel_spacing=_numbers(dataset, "PixelSpacing", 2),
+            slice_thickness=_number(dataset, "SliceThickness", float),
+            convolution_kernel="\\".join(_texts(dataset, "ConvolutionKernel")),
+            image_position_patient=_numbers(dataset, "ImagePositionPatient", 3),
+            image_orientation_patient=_numbers(dataset, "ImageOrientationPatient", 6),
+            rescale_slope=_number(dataset, "RescaleSlope", float),
+            rescale_intercept=_number(dataset, "RescaleIntercept", float),
+        )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "InstanceHeader":
+        """Read back what `to_json` made; attributes unknown to this version are left out."""
+        names = {field.name for field in dataclasses.fields(cls)}
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
+        return cls(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the attributes that are present, for a JSON column."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, "", ())}
+
+
+def _value(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - a DICOM value has no common type
+    try:
+        return dataset.get(keyword)
+    except Exception:  # noqa: BLE001 - a malformed element raises anything when its value is first read
+        return None
+
+
+def text_of(dataset: Dataset, keyword: str) -> str:
+    """Return an attribute as text; empty where absent or malformed."""
+    value = _value(dataset, keyword)
+    return "" if value is None else str(value).strip()
+
+
+def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    value = _value(dataset, keyword)
+    if value is None or value == "":
+        return ()
+    return (value.strip(),) if isinstance(value, str) else tuple(str(v).strip() for v in value)
+
+
+def _number(dataset: Dataset, keyword: str, kind: Callable[[Any], _T]) -> _T | None:
+    try:
+        return kind(_value(dataset, keyword))
+    except (TypeError, ValueError):
+        return None
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    try:
+        values = tuple(float(v) for v in _value(dataset, keyword))
+    except (TypeError, ValueError):
+        return None
+    return values if len(values) == count else None

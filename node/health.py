@@ -1,0 +1,134 @@
+"""How the node is: what a monitor asks and what a person should look at."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+from db.files import Storage
+from db.models import JobState
+from db.repository import reports
+from db.repository.reports import Counts, StudyReport
+from db.session import Database
+from dicom_out.sender import Peer, echo
+from node.config import Config
+
+_DELIVERY_LATE = timedelta(minutes=10)
+_DISK_LOW_GB = 5.0
+
+
+class Severity(IntEnum):
+    """Exit status of `status --check`, as monitors read it."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """Something to look at, and what to do."""
+
+    severity: Severity
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Health:
+    """A snapshot of the node."""
+
+    answering: bool
+    spooled: int
+    disk_free_gb: float
+    counts: Counts | None
+    studies: list[StudyReport]
+    problems: list[Problem]
+
+    @property
+    def severity(self) -> Severity:
+        """Of the worst problem."""
+        return max((p.severity for p in self.problems), default=Severity.OK)
+
+
+def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None = None) -> Health:
+    """Look at a node from outside: its port, its spool, its database.
+
+    Parameters
+    ----------
+    config : Config
+        Of the node.
+    newest : int
+        How many studies to report.
+    study_instance_uid : str or None
+        Reports this study instead.
+    """
+    storage = Storage(config.storage.path)
+    answering = echo(
+        Peer(
+            host=_reachable(config.dicom.host),
+            port=config.dicom.port,
+            ae_title=config.dicom.ae_title,
+            our_ae_title=next(iter(config.dicom.calling_ae_titles), "STATUS"),
+            timeout_s=5,
+        )
+    )
+    spooled = len(storage.spooled()) if storage.spool.is_dir() else 0
+    disk_free_gb = shutil.disk_usage(storage.root if storage.root.is_dir() else storage.root.anchor).free / 1e9
+    counts, studies = None, []
+    if storage.database.is_file():
+        database = Database(f"sqlite:///{storage.database}")
+        with database.read() as session:
+            counts = reports.counts(session)
+            studies = reports.studies(session, newest=newest, study_instance_uid=study_instance_uid)
+        database.close()
+    problems = [*_service_problems(config, answering, disk_free_gb), *(_work_problems(counts) if counts else ())]
+    return Health(
+        answering=answering,
+        spooled=spooled,
+        disk_free_gb=round(disk_free_gb, 1),
+        counts=counts,
+        studies=studies,
+        problems=problems,
+    )
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+
+
+def _service_problems(config: Config, answering: bool, disk_free_gb: float) -> list[Problem]:
+    problems = []
+    if not answering:
+        problems.append(
+            Problem(
+                severity=Severity.CRITICAL,
+                message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port}; "
+                "start it with `opacity-node serve`",
+            )
+        )
+    if disk_free_gb < _DISK_LOW_GB:
+        problems.append(
+            Problem(severity=Severity.CRITICAL, message=f"only {disk_free_gb:.1f} GB left in {config.storage.path}")
+        )
+    return problems
+
+
+def _work_problems(counts: Counts) -> list[Problem]:
+    problems = [
+        Problem(severity=Severity.WARNING, message=f"study {uid} is held: {reason}")
+        for uid, reason in counts.holds.items()
+    ]
+    problems += [
+        Problem(severity=Severity.WARNING, message=f"{number} jobs {state.value}; see `opacity-node jobs`")
+        for state in (JobState.FAILED, JobState.QUARANTINED)
+        if (number := counts.jobs.get(state.value))
+    ]
+    oldest = counts.oldest_pending_delivery_since
+    if oldest and datetime.now(UTC) - oldest > _DELIVERY_LATE:
+        problems.append(
+            Problem(
+                severity=Severity.WARNING,
+                message=f"results wait for delivery since {oldest:%Y-%m-%d %H:%M} UTC; is the destination up?",
+            )
+        )
+    return problems

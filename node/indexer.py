@@ -1,0 +1,199 @@
+"""Spool -> header -> rows -> archive, in batches.
+
+The rows are committed before the files move: a crash in between leaves a spool file that has a row, which the next
+pass moves. Every step can be repeated.
+"""
+
+import hashlib
+import json
+import logging
+import mmap
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from db.files import Storage, is_uid, spool_time_s, sync_folder
+from db.repository import intake
+from db.session import Database
+from handlers.quarantine import Quarantine
+from node.header import InstanceHeader, text_of
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+_FILE_META_OFFSET = 128 + 4 + 12
+"""Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Indexed:
+    """What one pass did."""
+
+    stored: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    unreadable: int = 0
+
+    @property
+    def total(self) -> int:
+        """All files that left the spool."""
+        return self.stored + self.duplicates + self.conflicts + self.unreadable
+
+
+class Indexer:
+    """Empties the spool into database and archive.
+
+    Parameters
+    ----------
+    storage : Storage
+        Whose spool and archive.
+    database : Database
+        Takes the rows.
+    quarantine : Quarantine
+        Takes spool files that cannot be read after all.
+    """
+
+    def __init__(self, *, storage: Storage, database: Database, quarantine: Quarantine) -> None:
+        self._storage = storage
+        self._database = database
+        self._quarantine = quarantine
+
+    def run(self) -> Indexed:
+        """Index the oldest files of the spool, a batch at most."""
+        names = self._storage.spooled()[:BATCH]
+        if not names:
+            return Indexed()
+        with self._database.read() as session:
+            moved = intake.already_indexed(session, names)
+        received = [r for name in names if name not in moved and (r := self._read(name)) is not None]
+        unreadable = len(names) - len(moved) - len(received)
+        with self._database.write() as session:
+            outcomes = intake.add(session, received)
+        for instance, outcome in zip(received, outcomes, strict=True):
+            if outcome is intake.Intake.DUPLICATE:
+                (self._storage.spool / instance.spool_name).unlink()
+            else:
+                moved[instance.spool_name] = instance.path
+        self._move(moved)
+        self._log_conflicts(received, outcomes)
+        return Indexed(
+            stored=outcomes.count(intake.Intake.STORED),
+            duplicates=outcomes.count(intake.Intake.DUPLICATE),
+            conflicts=outcomes.count(intake.Intake.CONFLICT),
+            unreadable=unreadable,
+        )
+
+    def _read(self, name: str) -> intake.ReceivedInstance | None:
+        path = self._storage.spool / name
+        try:
+            return read_spool_file(self._storage, name)
+        except Exception as error:  # noqa: BLE001 - acknowledged bytes must leave the spool, whatever the parser raises
+            kept = self._quarantine.take(path, reason=f"{type(error).__name__}: {error}")
+            logger.error(  # noqa: TRY400 - a trace could quote the header
+                "a spool file cannot be read (%s); kept as %s",
+                type(error).__name__,
+                kept.relative_to(self._storage.root),
+                extra={"action": "index"},
+            )
+            return None
+
+    def _move(self, targets: dict[str, str]) -> None:
+        """Move spool files to their archive paths; those that moved before a crash are left as they are."""
+        folders = set()
+        for spool_name, relative in targets.items():
+            target = self._storage.root / relative
+            if target.parent not in folders:
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folders.add(target.parent)
+            (self._storage.spool / spool_name).rename(target)
+        for folder in folders:
+            sync_folder(folder)
+            sync_folder(folder.parent)
+        if folders:
+            sync_folder(self._storage.archive)
+
+    def _log_conflicts(self, received: list[intake.ReceivedInstance], outcomes: list[intake.Intake]) -> None:
+        conflicting = {
+            instance.study_instance_uid
+            for instance, outcome in zip(received, outcomes, strict=True)
+            if outcome is intake.Intake.CONFLICT
+        }
+        for study_instance_uid in conflicting:
+            logger.warning(
+                "study %s is held: an instance came again with other content",
+                study_instance_uid,
+                extra={"action": "index"},
+            )
+
+
+def read_spool_file(storage: Storage, name: str) -> intake.ReceivedInstance:
+    """Read all of a spool file that goes into rows.
+
+    Raises
+    ------
+    Exception
+        Whatever pydicom raises for a file that is no DICOM file, and ValueError where a UID is unfit.
+    """
+    path = storage.spool / name
+    with path.open("rb") as file:
+        dataset = pydicom.dcmread(file, stop_before_pixels=True)
+        pixels_at = file.tell()
+    meta = dataset.file_meta
+    study, series, sop = (
+        _uid(dataset, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+    )
+    header = InstanceHeader.from_dataset(dataset)
+    dataset_sha256, pixel_sha256 = _hashes(path, _FILE_META_OFFSET + meta.FileMetaInformationGroupLength, pixels_at)
+    circumstances = json.loads(meta.PrivateInformation)
+    return intake.ReceivedInstance(
+        spool_name=name,
+        path=str(storage.archive_path(study, name)),
+        size=path.stat().st_size,
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=sop,
+        sop_class_uid=_uid(dataset, "SOPClassUID"),
+        transfer_syntax_uid=str(meta.TransferSyntaxUID),
+        dataset_sha256=dataset_sha256,
+        pixel_sha256=pixel_sha256,
+        modality=header.modality,
+        series_number=header.series_number,
+        series_description=header.series_description,
+        patient_id=text_of(dataset, "PatientID"),
+        issuer_of_patient_id=text_of(dataset, "IssuerOfPatientID"),
+        patient_name=text_of(dataset, "PatientName"),
+        patient_birth_date=text_of(dataset, "PatientBirthDate"),
+        patient_sex=text_of(dataset, "PatientSex"),
+        header=header.to_json(),
+        calling_ae_title=str(meta.get("SendingApplicationEntityTitle", "")),
+        called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
+        peer_address=str(circumstances["peer_address"]),
+        association_id=str(circumstances["association_id"]),
+        received_at=datetime.fromtimestamp(spool_time_s(name), UTC),
+    )
+
+
+def _uid(dataset: Dataset, keyword: str) -> str:
+    value: Any = text_of(dataset, keyword)
+    if not is_uid(value):
+        raise ValueError(f"{keyword} is absent or no UID")
+    return str(value)
+
+
+def _hashes(path: Path, dataset_at: int, pixels_at: int) -> tuple[str, str]:
+    """Return the SHA-256 of a file's data set, and of its bytes from Pixel Data on.
+
+    Of a deflated data set the pixels cannot be told from the rest without inflating; the whole then stands for them.
+    """
+    size = path.stat().st_size
+    pixels_at = pixels_at if dataset_at < pixels_at < size else dataset_at
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+        memoryview(mapped) as view,
+    ):
+        return hashlib.sha256(view[dataset_at:]).hexdigest(), hashlib.sha256(view[pixels_at:]).hexdigest()

@@ -1,0 +1,98 @@
+"""The Storage SCP: what it accepts, whom it answers, and which handler sees what.
+
+References
+----------
+PS3.8 9 (upper layer), PS3.4 A (verification), PS3.4 B (storage).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, evt
+from pynetdicom.events import Event
+from pynetdicom.transport import ThreadedAssociationServer
+
+from handlers.association import Associations
+from handlers.echo import handle_echo
+from handlers.store import StoreHandler
+from node.config import Dicom
+
+logger = logging.getLogger(__name__)
+
+MAX_PDU = 131072
+_ARTIM_S = 5
+_VERIFICATION = "1.2.840.10008.1.1"
+# Any storage SOP class, private and future ones too, in any transfer syntax: what we cannot read we still keep.
+_config.UNRESTRICTED_STORAGE_SERVICE = True
+
+
+class Server:
+    """Listens for associations.
+
+    Parameters
+    ----------
+    settings : Dicom
+        Address, AE titles and limits.
+    store : StoreHandler
+        Answers C-STORE.
+    associations : Associations
+        Told of every association.
+    """
+
+    def __init__(self, settings: Dicom, *, store: StoreHandler, associations: Associations) -> None:
+        self._settings = settings
+        self._bindings: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = [
+            (evt.EVT_ACCEPTED, associations.accepted),
+            (evt.EVT_C_ECHO, handle_echo),
+            (evt.EVT_C_STORE, store),
+            (evt.EVT_RELEASED, associations.ended),
+            (evt.EVT_ABORTED, associations.ended),
+            (evt.EVT_CONN_CLOSE, associations.ended),
+            (evt.EVT_REJECTED, _log_rejected),
+        ]
+        self._entity = self._make_entity()
+        self._listener: ThreadedAssociationServer | None = None
+
+    def _make_entity(self) -> AE:
+        settings = self._settings
+        entity = AE(ae_title=settings.ae_title)
+        entity.maximum_pdu_size = MAX_PDU
+        entity.maximum_associations = settings.maximum_associations
+        entity.network_timeout = settings.network_timeout_s
+        entity.dimse_timeout = settings.network_timeout_s
+        entity.acse_timeout = _ARTIM_S
+        entity.add_supported_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        entity.require_calling_aet = list(settings.calling_ae_titles)
+        return entity
+
+    def start(self) -> None:
+        """Listen.
+
+        Raises
+        ------
+        OSError
+            If the address cannot be had.
+        """
+        settings = self._settings
+        self._listener = self._entity.start_server(
+            (settings.host, settings.port), block=False, evt_handlers=list(self._bindings)
+        )
+        logger.info(
+            "listening as %s on %s:%d", settings.ae_title, settings.host, settings.port, extra={"action": "listen"}
+        )
+
+    def stop(self, *, grace_s: float) -> None:
+        """Accept no more associations, give the open ones time to end, then abort them."""
+        if self._listener is not None:
+            self._listener.shutdown()
+        deadline = time.monotonic() + grace_s
+        while self._entity.active_associations and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._entity.shutdown()
+
+
+def _log_rejected(event: Event) -> None:
+    logger.warning("rejected an association from %s", event.assoc.requestor.address, extra={"action": "association"})

@@ -1,0 +1,164 @@
+"""Quiet studies -> revisions, with a decision for every stack and a job for each that runs."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from db.files import Storage, spool_time_s
+from db.models import Outcome, SettleReason
+from db.repository import settling
+from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
+from db.session import Database
+from handlers.association import Associations
+from inference.registry import CARDS
+from node.config import Config
+from node.header import InstanceHeader
+from node.routing import Route, quiet_time_s, route
+from node.selection import selection_hash
+from node.stacks import split
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Wait:
+    until: datetime
+
+
+class Settler:
+    """Takes studies as complete.
+
+    Parameters
+    ----------
+    database, storage : Database, Storage
+        Rows, and the spool whose un-indexed files hold a study back.
+    associations : Associations
+        Open associations hold a study back too.
+    config : Config
+        Times and rules.
+    on_jobs : callable
+        Called after jobs were queued; must return at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        storage: Storage,
+        associations: Associations,
+        config: Config,
+        on_jobs: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._associations = associations
+        self._config = config
+        self._on_jobs = on_jobs
+
+    def run(self) -> datetime | None:
+        """Settle every study that is due.
+
+        Returns
+        -------
+        datetime or None
+            When the next one may be; None if none is being received.
+        """
+        now = datetime.now(UTC)
+        with self._database.read() as session:
+            studies = settling.receiving(session)
+        waits = []
+        for study in studies:
+            verdict = self._verdict(study, now)
+            if isinstance(verdict, _Wait):
+                waits.append(verdict.until)
+            else:
+                self._settle(study, verdict)
+        return min(waits, default=None)
+
+    def _verdict(self, study: ReceivingStudy, now: datetime) -> SettleReason | _Wait:
+        settle = self._config.settle
+        quiet_at = study.last_received_at + timedelta(seconds=quiet_time_s(study.modalities, settle))
+        given_up_at = study.opened_at + timedelta(seconds=settle.max_wait_s)
+        if now >= given_up_at:
+            return SettleReason.MAX_WAIT
+        if now < quiet_at:
+            return _Wait(until=min(quiet_at, given_up_at))
+        sending = self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s)
+        if sending or self._spooled_before(quiet_at):
+            return _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
+        return SettleReason.QUIET
+
+    def _spooled_before(self, moment: datetime) -> bool:
+        """Say whether the spool holds a file of that age: it may belong to the study."""
+        oldest = next(iter(self._storage.spooled()), None)
+        return oldest is not None and spool_time_s(oldest) <= moment.timestamp()
+
+    def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
+        with self._database.write() as session:
+            stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
+            jobs, decisions = self._decide(stored)
+            new = settling.settle(
+                session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions
+            )
+        logger.info(
+            "study %s settled (%s): %d instances, %d jobs",
+            study.study_instance_uid,
+            reason.value,
+            len(stored),
+            len(new),
+            extra={"action": "settle"},
+        )
+        if new:
+            self._on_jobs()
+
+    def _decide(self, stored: dict[str, StoredInstance]) -> tuple[list[NewJob], list[NewDecision]]:
+        stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
+        routes = route(stacks, self._config.rules, CARDS)
+        jobs: dict[tuple[str, str], NewJob] = {}
+        decisions = []
+        for item in routes:
+            key = self._add_job(jobs, item, stored) if item.choice.runs else None
+            decisions.append(_decision(item, stored, list(jobs).index(key) if key else None))
+        return list(jobs.values()), decisions
+
+    def _add_job(
+        self, jobs: dict[tuple[str, str], NewJob], item: Route, stored: dict[str, StoredInstance]
+    ) -> tuple[str, str]:
+        """Add the job of a route; two rules that want the same share one, with the destinations of both."""
+        instances = item.choice.stack.instances
+        digest = selection_hash(instances, {uid: row.pixel_sha256 for uid, row in stored.items()})
+        key = (item.pipeline.name, digest)
+        other = jobs.get(key)
+        jobs[key] = NewJob(
+            pipeline=item.pipeline.name,
+            pipeline_version=item.pipeline.version,
+            selection_hash=digest,
+            stack=item.choice.stack.label,
+            rule=other.rule if other else item.rule.name,
+            destinations=_union(other.destinations if other else (), item.rule.destinations),
+            priority=max(other.priority if other else 0, item.rule.priority),
+            instance_ids=tuple(stored[i.sop_instance_uid].id for i in instances),
+        )
+        return key
+
+
+def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*first, *second)))
+
+
+def _decision(item: Route, stored: dict[str, StoredInstance], job: int | None) -> NewDecision:
+    choice = item.choice
+    return NewDecision(
+        series_id=stored[choice.stack.first.sop_instance_uid].series_id,
+        stack=choice.stack.label,
+        instance_count=len(choice.stack.instances),
+        rule=item.rule.name,
+        pipeline=item.pipeline.name,
+        outcome=Outcome.RUN if choice.runs else Outcome.NOT_RUN,
+        code=choice.code,
+        reason=choice.reason,
+        job=job,
+    )

@@ -1,0 +1,141 @@
+"""Study -> stacks: instances of a series that belong to one volume or were made alike.
+
+A series is a transfer unit, not a volume: scanners put scouts, several acquisitions and reformats into one. Pure.
+
+References
+----------
+PS3.3 C.8.2.1.1.1 (Image Type of CT), C.7.6.2.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from inference.geometry import plane_normal, slice_positions
+from node.header import InstanceHeader
+
+_AXIAL_COSINE = 0.9
+
+
+class Plane(Enum):
+    """Which way slices are cut."""
+
+    AXIAL = "axial"
+    CORONAL = "coronal"
+    SAGITTAL = "sagittal"
+    OBLIQUE = "oblique"
+    NONE = "no plane"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stack:
+    """Instances that were made alike, ordered by position, or by instance number where they have none."""
+
+    instances: tuple[InstanceHeader, ...]
+    plane: Plane
+
+    @property
+    def first(self) -> InstanceHeader:
+        """The instance whose attributes stand for all."""
+        return self.instances[0]
+
+    @property
+    def label(self) -> str:
+        """How a person would name the stack."""
+        first = self.first
+        parts = [
+            f"series {first.series_number}" if first.series_number is not None else "series without number",
+            first.series_description,
+            f"{first.slice_thickness:g} mm" if first.slice_thickness else "",
+            first.convolution_kernel,
+            self.plane.value if self.plane is not Plane.NONE else first.modality,
+        ]
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def coverage_mm(self) -> float:
+        """Distance between the first and the last slice along the normal."""
+        positions = _positions(self.instances)
+        return float(np.ptp(positions)) if positions is not None else 0.0
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the images were reconstructed from raw data rather than from other images."""
+        return self.first.image_type[:1] == ("ORIGINAL",)
+
+
+def split(instances: Iterable[InstanceHeader]) -> list[Stack]:
+    """Split the instances of a study into stacks, in the order of series and stack."""
+    groups: dict[tuple[object, ...], list[InstanceHeader]] = defaultdict(list)
+    for instance in instances:
+        groups[_likeness(instance)].append(instance)
+    stacks = [
+        Stack(instances=_ordered(part), plane=_plane(part[0]))
+        for group in groups.values()
+        for part in _split_acquisitions(group)
+    ]
+    return sorted(stacks, key=lambda s: (s.first.series_number or 0, s.first.series_instance_uid, s.label))
+
+
+def _likeness(instance: InstanceHeader) -> tuple[object, ...]:
+    orientation = instance.image_orientation_patient
+    return (
+        instance.series_instance_uid,
+        instance.sop_class_uid,
+        instance.image_type[:3],
+        tuple(round(v, 3) for v in orientation) if orientation else None,
+        instance.pixel_spacing,
+        instance.rows,
+        instance.columns,
+        instance.slice_thickness,
+        instance.convolution_kernel,
+        instance.frame_of_reference_uid,
+    )
+
+
+def _split_acquisitions(group: list[InstanceHeader]) -> list[list[InstanceHeader]]:
+    """Split by AcquisitionNumber where two acquisitions cover the same place.
+
+    Some scanners count every rotation, so that the number alone says nothing: rotations side by side are one volume.
+    """
+    acquisitions: dict[int | None, list[InstanceHeader]] = defaultdict(list)
+    for instance in group:
+        acquisitions[instance.acquisition_number].append(instance)
+    spans = []
+    for members in acquisitions.values():
+        positions = _positions(members)
+        if positions is None:
+            return [group]
+        spans.append((float(positions.min()), float(positions.max())))
+    spans.sort()
+    overlapping = any(nxt[0] <= span[1] for span, nxt in itertools.pairwise(spans))
+    return list(acquisitions.values()) if overlapping else [group]
+
+
+def _positions(instances: Sequence[InstanceHeader]) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+    orientation = instances[0].image_orientation_patient
+    points = [i.image_position_patient for i in instances if i.image_position_patient]
+    if orientation is None or len(points) != len(instances):
+        return None
+    return slice_positions(points, orientation)
+
+
+def _ordered(instances: list[InstanceHeader]) -> tuple[InstanceHeader, ...]:
+    positions = _positions(instances)
+    if positions is None:
+        return tuple(sorted(instances, key=lambda i: (i.instance_number or 0, i.sop_instance_uid)))
+    order = sorted(range(len(instances)), key=lambda n: (positions[n], instances[n].sop_instance_uid))
+    return tuple(instances[n] for n in order)
+
+
+def _plane(instance: InstanceHeader) -> Plane:
+    if instance.image_orientation_patient is None:
+        return Plane.NONE
+    normal = np.abs(plane_normal(instance.image_orientation_patient))
+    if normal.max() < _AXIAL_COSINE or not np.isfinite(normal).all():
+        return Plane.OBLIQUE
+    return (Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)[int(normal.argmax())]

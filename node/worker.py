@@ -1,0 +1,196 @@
+"""One job: files -> series -> pipeline -> findings -> result files. No database, no network.
+
+Runs in a process that owns one device and may be killed at any moment: files appear whole or not at all, and a second
+run of the same job writes the same bytes.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from db.files import write_durably
+from inference.findings import Findings, Measurement, Refusal
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobSpec:
+    """All that a worker is told.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        Absolute, in the order of the selection.
+    created_at : datetime
+        Of the job; dates in result objects come from here, so that a second run makes equal objects.
+    storage, result_folder : Path
+        Where result files go: the root, and the job's folder relative to it.
+    """
+
+    job_id: int
+    pipeline: str
+    selection_hash: str
+    revision_number: int
+    created_at: datetime
+    paths: tuple[Path, ...]
+    storage: Path
+    result_folder: Path
+    weights: Path
+    series_number: int
+    series_description_prefix: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultFile:
+    """A DICOM object on stable storage; `path` is relative to the storage folder."""
+
+    kind: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobOutcome:
+    """Result files and what they say, or why there are none."""
+
+    refusal: Refusal | None = None
+    results: tuple[ResultFile, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 4)
+
+
+def start(log_level: str) -> None:
+    """Prepare a worker process: die with the node, leave signals to it, import what every job needs."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
+    logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
+    from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
+    from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
+
+
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends, which is at the end of the node."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent or parent == 1:
+        os._exit(1)  # the parent died before the kernel was told
+
+
+def run(spec: JobSpec, device: str) -> JobOutcome:
+    """Run one job.
+
+    Returns
+    -------
+    JobOutcome
+        With a refusal where the data do not fit.
+
+    Raises
+    ------
+    Exception
+        A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
+    """
+    from dicom_out.build import ResultContext, build
+
+    from inference import registry, series
+
+    watch = _Stopwatch()
+    try:
+        with watch.stage("load"):
+            loaded = series.load(spec.paths)
+            pipeline = registry.load(spec.pipeline, weights=spec.weights)
+        with watch.stage("pipeline"):
+            refusal = pipeline.accepts(loaded)
+            findings = None if refusal else pipeline(loaded, device)
+    except series.SeriesRefusedError as error:
+        refusal, findings = error.refusal, None
+    if findings is None:
+        return JobOutcome(refusal=refusal, timings=watch.seconds)
+    context = ResultContext(
+        pipeline=spec.pipeline,
+        selection_hash=spec.selection_hash,
+        created_at=spec.created_at,
+        revision=spec.revision_number,
+        series_number=spec.series_number,
+        series_description_prefix=spec.series_description_prefix,
+    )
+    with watch.stage("build"):
+        objects = build(findings, loaded, context)
+    with watch.stage("write"):
+        results = tuple(_write(spec, item) for item in objects)
+    return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
+
+
+def _write(spec: JobSpec, item: Any) -> ResultFile:  # noqa: ANN401 - a ResultObject, imported late
+    from dicom_out.build import encode
+
+    data = encode(item.dataset)
+    folder = spec.storage / spec.result_folder
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    relative = spec.result_folder / f"{item.kind.value}-{item.index}.dcm"
+    write_durably(spec.storage / relative, (data,))
+    return ResultFile(
+        kind=item.kind.value,
+        sop_instance_uid=str(item.dataset.SOPInstanceUID),
+        sop_class_uid=str(item.dataset.SOPClassUID),
+        series_instance_uid=str(item.dataset.SeriesInstanceUID),
+        path=str(relative),
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def summarise(findings: Findings) -> dict[str, Any]:
+    """Return what was found as plain values, for tables and scripts."""
+    algorithm = findings.algorithm
+    return {
+        "algorithm": {
+            "name": algorithm.name,
+            "version": algorithm.version,
+            "weights_sha256": algorithm.weights_sha256,
+            "parameters": dict(algorithm.parameters),
+        },
+        "measurements": [_plain(m) for m in findings.measurements],
+        "categories": [
+            {"concept": c.concept.meaning, "value": c.value.meaning, "confidence": c.confidence}
+            for c in findings.categories
+        ],
+        "regions": [{"label": r.label, "measurements": [_plain(m) for m in r.measurements]} for r in findings.regions],
+        "warnings": list(findings.warnings),
+    }
+
+
+def _plain(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "name": measurement.concept.meaning,
+        "value": round(measurement.value, 4),
+        "unit": measurement.unit.value,
+    }
