@@ -143,7 +143,8 @@ def _ellipse(grid: _Grid, half_axes: tuple[Floats | float, Floats | float]) -> F
 
 def _ellipsoid(grid: _Grid, centre_mm: tuple[float, float, float], radii_mm: tuple[float, float, float]) -> Mask:
     (x, y, z), (a, b, c) = centre_mm, radii_mm
-    return ((grid.x - x) / a) ** 2 + ((grid.y - y) / b) ** 2 + ((grid.z - z) / c) ** 2 < 1
+    inside: Mask = ((grid.x - x) / a) ** 2 + ((grid.y - y) / b) ** 2 + ((grid.z - z) / c) ** 2 < 1
+    return inside
 
 
 def _cylinder(grid: _Grid, x: float, y: float, radius_mm: float) -> Mask:
@@ -189,7 +190,8 @@ def _bronchus(grid: _Grid, side: int) -> Mask:
     along = (grid.x - start[0]) * axis[0] + (grid.y - start[1]) * axis[1] + (grid.z - start[2]) * axis[2]
     share = np.clip(along / (axis @ axis), 0, 1)
     x, y, z = (start[i] + share * axis[i] for i in range(3))
-    return (grid.x - x) ** 2 + (grid.y - y) ** 2 + (grid.z - z) ** 2 < 6.5**2
+    inside: Mask = (grid.x - x) ** 2 + (grid.y - y) ** 2 + (grid.z - z) ** 2 < 6.5**2
+    return inside
 
 
 def _opacity(grid: _Grid, lungs: Mask) -> tuple[Mask, Mask]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from phantom.ct import ChestPhantom, make_chest
 from phantom.dose_report import make_dose_report
@@ -128,7 +128,7 @@ def coronal_reformat(
         )
         for row in range(0, phantom.hounsfield.shape[1], every)
     ]
-    own = {
+    own: dict[str, Any] = {
         "series_number": 601,
         "series_description": "Coronal MPR",
         "image_type": ("DERIVED", "SECONDARY", "REFORMATTED"),
@@ -144,13 +144,17 @@ def localizer(phantom: ChestPhantom, header: Header | None = None, **changes: An
     top = z + (len(phantom.hounsfield) - 1) * step
     depth_mm = phantom.hounsfield.shape[1] * rows_mm
     plane = _Plane(projection, (x, 0.0, top), _CORONAL, (step, columns_mm), depth_mm)
-    own = {"series_number": 1, "series_description": "Scout", "image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}
+    own: dict[str, Any] = {
+        "series_number": 1,
+        "series_description": "Scout",
+        "image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER"),
+    }
     return _series([plane], replace(header or Header(), **(own | changes)))[0]
 
 
 def dose_report(header: Header | None = None, **changes: Any) -> Dataset:  # noqa: ANN401
     """Make the X-Ray Radiation Dose SR of the study, as the scanner sends it along."""
-    own = {"series_number": 999, "series_description": "Dose Report"}
+    own: dict[str, Any] = {"series_number": 999, "series_description": "Dose Report"}
     described = replace(header or Header(), **(own | changes))
     report = make_dose_report(described.study)
     _identify(report, described, "SR", 1, sop_class_uid=str(report.SOPClassUID))
@@ -165,7 +169,7 @@ def full_study(header: Header | None = None, *, seed: int = 7, opacity: bool = T
     The grid in the slice is coarse (128 x 128), so that tests stay quick.
     """
     header = header or Header()
-    grid = {"rows": 128, "columns": 128, "opacity": opacity, "seed": seed}
+    grid: dict[str, Any] = {"rows": 128, "columns": 128, "opacity": opacity, "seed": seed}
     thin = make_chest(slices=288, spacing_mm=(1.0, 2.8, 2.8), **grid)
     thick = make_chest(slices=58, spacing_mm=(5.0, 2.8, 2.8), **grid)
     lung = {"series_number": 2, "series_description": "Chest 1.0 lung", "convolution_kernel": "LUNG"}
@@ -234,7 +238,7 @@ def _identify(dataset: Dataset, header: Header, modality: str, instance_number: 
     """Patient, study, series, equipment and instance: what every object of the study has."""
     sop_instance_uid = generate_uid(entropy_srcs=[header.series, header.uid_entropy, str(instance_number)])
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class_uid
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     dataset.file_meta.MediaStorageSOPInstanceUID = sop_instance_uid
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.SpecificCharacterSet = header.specific_character_set
