@@ -171,11 +171,14 @@ def turnaround(
     study: Annotated[Path | None, typer.Option(help="Folder of DICOM files; by default a synthetic CT.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 3,
     json: JsonOption = False,
+    evidence: Annotated[Path | None, typer.Option(help="File that takes the report as JSON.")] = None,
 ) -> None:
     """Seconds from the last instance received to the last result stored, and what they are made of."""
     from node.bench.turnaround import measure, show
 
     report = measure(study, runs=runs)
+    if evidence is not None:
+        evidence.write_text(as_json(report) + "\n")
     if json:
         print(as_json(report))  # noqa: T201 - for a script, not for a terminal
     else:

@@ -75,6 +75,7 @@ class JobReport:
     state: str
     attempts: int
     message: str | None
+    retry_at: datetime | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -192,6 +193,7 @@ def _job(job: Job) -> JobReport:
         state=job.state.value,
         attempts=job.attempts,
         message=job.message,
+        retry_at=job.not_before,
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,

@@ -1,0 +1,1 @@
+"""Benchmarks of this node, run on the machine at hand: ``opacity-node bench``."""

@@ -1,0 +1,155 @@
+"""A real node in a process of its own, on free ports and its own storage, watched through its database."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from db.files import Storage
+from db.repository import reports
+from db.repository.reports import StudyReport
+from db.session import Database
+from dicom_out.sender import Peer, echo
+from node.config import load
+from node.demo.pacs import AE_TITLE
+
+NODE_AE_TITLE = "OPACITY_NODE"
+QUIET_S = 2.0
+_START_LIMIT_S = 60.0
+_STOP_LIMIT_S = 60.0
+
+_CONFIG = """\
+# Written by `opacity-node demo`; a short quiet time, because the demo knows when it has sent everything.
+[dicom]
+ae_title = "{ae_title}"
+port = {port}
+
+[storage]
+path = "node"
+weights = "{weights}"
+
+[settle]
+quiet_ct_s = {quiet_s}
+quiet_xray_s = {quiet_s}
+
+[engine]
+max_attempts = 2
+retry_after_s = 1
+
+[[destinations]]
+name = "demo-pacs"
+host = "127.0.0.1"
+port = {pacs_port}
+ae_title = "{pacs_ae_title}"
+
+[[rules]]
+name = "chest CT"
+modality = "CT"
+pipelines = ["lung-densitometry"]
+destinations = ["demo-pacs"]
+"""
+
+
+class NodeDiedError(Exception):
+    """The node's process ended; its log says why."""
+
+
+def write_config(folder: Path, *, pacs_port: int) -> Path:
+    """Write the configuration of a demo node into a folder that also takes its storage."""
+    config = folder / "config.toml"
+    config.write_text(
+        _CONFIG.format(
+            ae_title=NODE_AE_TITLE,
+            port=free_port(),
+            weights=Path("weights").resolve(),
+            quiet_s=QUIET_S,
+            pacs_port=pacs_port,
+            pacs_ae_title=AE_TITLE,
+        )
+    )
+    return config
+
+
+class RunningNode:
+    """`opacity-node serve` while the block runs.
+
+    Parameters
+    ----------
+    config : Path
+        Its configuration; a log is written beside it.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self._file = config
+        settings = load(config)
+        self.storage = Storage(settings.storage.path)
+        self.log = config.with_name("node.log")
+        self.peer = Peer(
+            host=settings.dicom.host,
+            port=settings.dicom.port,
+            ae_title=settings.dicom.ae_title,
+            our_ae_title="DEMO_SCU",
+            timeout_s=60,
+        )
+        self.start_seconds = 0.0
+
+    def __enter__(self) -> Self:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-m", "node", "serve", "--config", str(self._file)],
+                stdout=log,
+                stderr=log,
+            )
+        started = time.monotonic()
+        while not echo(self.peer):
+            self.check()
+            if time.monotonic() - started > _START_LIMIT_S:
+                self.__exit__(None, None, None)
+                raise NodeDiedError(f"the node did not answer within {_START_LIMIT_S:.0f} s; see {self.log}")
+            time.sleep(0.05)
+        self.start_seconds = time.monotonic() - started
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def check(self) -> None:
+        """Raise if the node has ended.
+
+        Raises
+        ------
+        NodeDiedError
+            With the place of its log.
+        """
+        if self.process.poll() is not None:
+            raise NodeDiedError(f"the node ended with status {self.process.returncode}; see {self.log}")
+
+    def studies(self) -> list[StudyReport]:
+        """Return what the node's database holds."""
+        if not self.storage.database.is_file():
+            return []
+        database = Database(f"sqlite:///{self.storage.database}")
+        try:
+            with database.read() as session:
+                return reports.studies(session, newest=1000)
+        finally:
+            database.close()
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that was free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
