@@ -54,7 +54,7 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 200) 
             sha256=result.sha256,
             attempts=delivery.attempts,
         )
-        for delivery, result in rows.tuples()
+        for delivery, result in rows
     ]
 
 

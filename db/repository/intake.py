@@ -55,7 +55,7 @@ class ReceivedInstance:
 def already_indexed(session: Session, spool_names: Iterable[str]) -> dict[str, str]:
     """Return the archive path of those spool files that have a row already, by spool name."""
     rows = session.execute(select(Instance.spool_name, Instance.path).where(Instance.spool_name.in_(list(spool_names))))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def add(session: Session, received: Sequence[ReceivedInstance]) -> list[Intake]:

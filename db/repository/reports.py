@@ -115,12 +115,12 @@ def counts(session: Session) -> Counts:
         jobs=_by_state(session, Job.state),
         deliveries=_by_state(session, Delivery.state),
         oldest_pending_delivery_since=oldest,
-        holds={uid: reason or "" for uid, reason in held.tuples()},
+        holds={uid: reason or "" for uid, reason in held},
     )
 
 
 def _by_state(session: Session, column: Any) -> dict[str, int]:  # noqa: ANN401 - an enum column of any table
-    rows = session.execute(select(column, func.count()).group_by(column)).tuples()
+    rows = session.execute(select(column, func.count()).group_by(column))
     return {state.value: count for state, count in rows}
 
 
@@ -136,7 +136,7 @@ def _study(session: Session, study: Study) -> StudyReport:
     roles = session.execute(
         select(Instance.role, func.count()).join(Series).where(Series.study_id == study.id).group_by(Instance.role)
     )
-    by_role = dict(roles.tuples().all())
+    by_role = dict(roles.all())
     revision = session.scalar(
         select(Revision)
         .where(Revision.study_id == study.id, Revision.number == study.revision_number)

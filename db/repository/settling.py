@@ -84,7 +84,7 @@ def receiving(session: Session) -> list[ReceivingStudy]:
         return []
     rows = session.execute(select(Series.study_id, Series.modality).where(Series.study_id.in_([s.id for s in studies])))
     modalities: dict[int, set[str]] = {}
-    for study_id, modality in rows.tuples():
+    for study_id, modality in rows:
         modalities.setdefault(study_id, set()).add(modality)
     return [
         ReceivingStudy(
@@ -107,7 +107,7 @@ def instances(session: Session, study_id: int) -> list[StoredInstance]:
     )
     return [
         StoredInstance(id=i, series_id=series, sop_instance_uid=uid, pixel_sha256=pixels, header=header)
-        for i, series, uid, pixels, header in rows.tuples()
+        for i, series, uid, pixels, header in rows
     ]
 
 
