@@ -18,8 +18,8 @@ class Sharpness(StrEnum):
     UNKNOWN = "unknown"
 
 
-_SOFT = frozenset({"STANDARD", "SOFT", "STND", "DETAIL", "A", "B", "C", "CHST"})
-_SHARP = frozenset({"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "CHEST", "D", "E", "L", "YA", "YB", "YC", "YD"})
+_SOFT = frozenset({"STANDARD", "SOFT", "STND", "DETAIL", "A", "B", "C"})
+_SHARP = frozenset({"LUNG", "BONE", "BONEPLUS", "EDGE", "ULTRA", "D", "E", "L", "YA", "YB", "YC", "YD"})
 _SIEMENS = re.compile(r"(?:[BHTDIQJU][A-Z]?)(\d{2})[A-Z]?(?:[ /\\].*)?")
 _SIEMENS_SHARP_FROM = 50
 _CANON = re.compile(r"FC(\d{2})")

@@ -69,7 +69,7 @@ def test_a_second_node_on_the_same_storage_is_turned_away(storage):
 
 def test_a_storage_that_cannot_be_made_says_which_setting_to_check(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="storage.path"):
+    with pytest.raises(StorageError, match=r"storage\.path"):
         Storage(tmp_path / "file" / "storage").prepare()
 
 

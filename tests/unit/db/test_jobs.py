@@ -142,9 +142,14 @@ def test_the_same_selection_in_a_later_revision_does_not_run_again(database, rec
 def test_success_records_results_and_deliveries_in_the_same_transaction(database, queue):
     (job_id,) = queue(new_job())
     start(database)
-    with pytest.raises(RuntimeError), database.write() as session:
-        jobs.succeed(session, job_id, now=NOON, results=[new_result()], timings={}, summary={})
-        raise RuntimeError("power cut")
+
+    def succeed_and_lose_power():
+        with database.write() as session:
+            jobs.succeed(session, job_id, now=NOON, results=[new_result()], timings={}, summary={})
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        succeed_and_lose_power()
     with database.read() as session:
         assert session.get_one(Job, job_id).state is JobState.RUNNING
         assert session.scalars(select(Delivery)).all() == []

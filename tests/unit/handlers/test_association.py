@@ -1,0 +1,29 @@
+from types import SimpleNamespace
+
+from handlers.association import Associations
+
+
+def event(name="a"):
+    return SimpleNamespace(assoc=SimpleNamespace(name=name, requestor=SimpleNamespace(ae_title="SCANNER")))
+
+
+def test_an_open_association_is_sending_to_its_study_until_it_was_idle():
+    now = [0.0]
+    associations = Associations(clock=lambda: now[0])
+    associations.accepted(event())
+    associations.received("a", "1.2")
+    now[0] = 29.0
+    assert associations.sending_to("1.2", idle_s=30)
+    assert not associations.sending_to("1.3", idle_s=30)
+    now[0] = 31.0
+    assert not associations.sending_to("1.2", idle_s=30)
+
+
+def test_an_ended_association_sends_no_more():
+    associations = Associations()
+    associations.accepted(event())
+    associations.received("a", "1.2")
+    associations.ended(event())
+    associations.ended(event())
+    associations.received("a", "1.2")
+    assert not associations.sending_to("1.2", idle_s=30)

@@ -1,0 +1,98 @@
+import contextlib
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGLosslessSV1,
+)
+
+from handlers import identity
+from handlers.identity import Identity, UnreadableDataSetError, WrongIdentityError, scan
+
+UIDS = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+    "SOPInstanceUID": "1.2.3",
+    "StudyInstanceUID": "1.2",
+    "SeriesInstanceUID": "1.2.1",
+}
+EXPECTED = Identity("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2", "1.2.1")
+SYNTAXES = [
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    UID("1.3.6.1.4.1.99999.1"),
+]
+
+
+def encoded(syntax=ExplicitVRLittleEndian, **changes) -> memoryview:
+    dataset = Dataset()
+    for keyword, value in (UIDS | {"PatientName": "Yamada^Tarou", "Rows": 512} | changes).items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = syntax == ImplicitVRLittleEndian
+    buffer.is_little_endian = syntax != ExplicitVRBigEndian
+    write_dataset(buffer, dataset)
+    data = buffer.getvalue()
+    if syntax == DeflatedExplicitVRLittleEndian:
+        deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        data = deflater.compress(data) + deflater.flush()
+    return memoryview(data)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=str)
+def test_the_identity_is_read_in_every_transfer_syntax(syntax):
+    assert scan(encoded(syntax), syntax) == EXPECTED
+
+
+@pytest.mark.parametrize("keyword", UIDS)
+def test_an_absent_uid_is_named(keyword):
+    with pytest.raises(WrongIdentityError, match=f"{keyword} is absent"):
+        scan(encoded(**{keyword: None}), ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("value", ["1.2.3/../../x", "abc", "1..2", "1" * 65])
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:The value length")
+def test_a_hostile_uid_is_named(value):
+    with pytest.raises(WrongIdentityError, match="StudyInstanceUID is not a UID"):
+        scan(encoded(StudyInstanceUID=value), ExplicitVRLittleEndian)
+
+
+def test_an_empty_patient_is_legal():
+    assert scan(encoded(PatientName="", PatientID=""), ExplicitVRLittleEndian) == EXPECTED
+
+
+def test_a_damaged_deflated_stream_is_unreadable():
+    with pytest.raises(UnreadableDataSetError):
+        scan(memoryview(b"\xff" * 100), DeflatedExplicitVRLittleEndian)
+
+
+def test_a_header_beyond_the_limit_is_taken_on_the_commands_word(monkeypatch):
+    monkeypatch.setattr(identity, "SCAN_LIMIT", 400)
+    long = encoded(PatientComments="x" * 1000)
+    found = scan(long, ExplicitVRLittleEndian)
+    assert found.sop_instance_uid == "1.2.3"
+    assert found.series_instance_uid == ""
+
+
+@given(st.binary(max_size=400), st.sampled_from(SYNTAXES))
+def test_no_bytes_make_the_scan_raise_anything_else(data, syntax):
+    with contextlib.suppress(UnreadableDataSetError, WrongIdentityError):
+        scan(memoryview(data), syntax)
+
+
+def test_the_scan_does_not_read_pixels():
+    data = bytes(encoded()) + b"garbage that is no element"
+    assert scan(memoryview(data), ExplicitVRLittleEndian) == EXPECTED

@@ -1,0 +1,120 @@
+"""What is answered to a C-STORE, and what lies on disk by then."""
+
+import errno
+import logging
+from types import SimpleNamespace
+
+import pydicom
+import pytest
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from db.files import Storage
+from handlers import store
+from handlers.association import Associations
+from handlers.quarantine import Quarantine
+from handlers.status import StoreStatus
+from handlers.store import Receipt, StoreHandler
+from tests.unit.handlers.test_identity import UIDS, encoded
+
+
+@pytest.fixture
+def storage(tmp_path):
+    storage = Storage(tmp_path)
+    storage.prepare()
+    return storage
+
+
+@pytest.fixture
+def handle(storage, monkeypatch):
+    handler = StoreHandler(
+        storage=storage,
+        quarantine=Quarantine(storage.quarantine, quota_bytes=10_000),
+        associations=Associations(),
+    )
+    monkeypatch.setattr(Receipt, "from_event", classmethod(lambda _cls, event: event.receipt))
+    return lambda receipt: handler(SimpleNamespace(receipt=receipt, assoc=SimpleNamespace(name="a")))
+
+
+def receipt(data=None, **changes):
+    values = {
+        "sop_class_uid": UIDS["SOPClassUID"],
+        "sop_instance_uid": UIDS["SOPInstanceUID"],
+        "transfer_syntax_uid": UID(ExplicitVRLittleEndian),
+        "calling_ae_title": "SCANNER",
+        "called_ae_title": "NODE",
+        "peer_address": "127.0.0.1",
+        "association_id": "a",
+        "data_set": encoded() if data is None else memoryview(data),
+    }
+    return Receipt(**(values | changes))
+
+
+def test_success_means_the_bytes_are_in_the_spool_as_they_came(handle, storage):
+    assert handle(receipt()) == StoreStatus.SUCCESS
+    (name,) = storage.spooled()
+    data = (storage.spool / name).read_bytes()
+    assert data.endswith(bytes(encoded()))
+    dataset = pydicom.dcmread(storage.spool / name)
+    assert dataset.PatientName == "Yamada^Tarou"
+    assert dataset.file_meta.SendingApplicationEntityTitle == "SCANNER"
+    assert dataset.file_meta.ReceivingApplicationEntityTitle == "NODE"
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"sop_instance_uid": "9.9"}, StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS),
+        ({"sop_class_uid": "9.9"}, StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS),
+        ({"data_set": encoded(StudyInstanceUID=None)}, StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS),
+        ({"data_set": memoryview(b"\x08\x00\x05\x00ZZ\xff\xff\xff")}, StoreStatus.CANNOT_UNDERSTAND),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
+def test_what_is_refused_is_answered_by_the_standard_and_kept_with_its_reason(handle, storage, changes, status):
+    refused = receipt(**changes)
+    answer = handle(refused)
+    assert answer in {status, StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS}
+    assert storage.spooled() == []
+    (kept,) = storage.quarantine.glob("*.dcm")
+    assert kept.read_bytes().endswith(bytes(refused.data_set))
+    assert kept.with_suffix(".txt").read_text().strip()
+
+
+def test_a_full_disk_is_answered_out_of_resources_and_leaves_nothing(handle, storage, monkeypatch):
+    def full(path, chunks):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "write_durably", full)
+    assert handle(receipt()) == StoreStatus.OUT_OF_RESOURCES
+    assert list(storage.spool.iterdir()) == []
+
+
+def test_an_unforeseen_error_is_answered_and_never_success(handle, monkeypatch):
+    monkeypatch.setattr(store, "new_spool_name", lambda: 1 / 0)
+    assert handle(receipt()) == StoreStatus.OUT_OF_RESOURCES
+
+
+def test_no_patient_data_reach_the_log(handle, caplog):
+    caplog.set_level(logging.DEBUG)
+    handle(receipt())
+    handle(receipt(sop_instance_uid="9.9"))
+    assert caplog.text
+    assert "Yamada" not in caplog.text
+
+
+def test_the_quarantine_keeps_the_newest_within_its_quota(tmp_path):
+    quarantine = Quarantine(tmp_path, quota_bytes=250)
+    kept = [quarantine.keep((b"x" * 100,), size=100, reason=str(n)) for n in range(4)]
+    assert sorted(tmp_path.glob("*.dcm")) == kept[2:]
+    assert quarantine.keep((b"x" * 300,), size=300, reason="too large") is None
+
+
+def test_what_was_acknowledged_is_never_dropped_from_quarantine(tmp_path):
+    spooled = tmp_path / "00000000000000000001-00000000.dcm"
+    spooled.write_bytes(b"acknowledged" * 100)
+    (tmp_path / "quarantine").mkdir()
+    quarantine = Quarantine(tmp_path / "quarantine", quota_bytes=150)
+    taken = quarantine.take(spooled, reason="unreadable")
+    for _ in range(5):
+        quarantine.keep((b"x" * 100,), size=100, reason="x")
+    assert taken.read_bytes() == b"acknowledged" * 100

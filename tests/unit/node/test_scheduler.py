@@ -1,0 +1,71 @@
+import threading
+from datetime import UTC, datetime, timedelta
+
+from node.scheduler import BEAT, Scheduler, Stage
+
+
+def test_a_wake_during_a_run_makes_it_run_again():
+    plans, runs = [], []
+
+    def run():
+        runs.append(1)
+        if len(runs) == 1:
+            stage.wake(datetime.now(UTC))
+
+    stage = Stage("test", run, plans.append)
+    stage()
+    assert len(runs) == 2
+    assert len(plans) == 1
+
+
+def test_a_stage_is_planned_for_when_it_is_due_but_never_later_than_the_beat():
+    plans = []
+    due = datetime.now(UTC) + timedelta(seconds=3)
+    Stage("test", lambda: due, plans.append)()
+    Stage("test", lambda: None, plans.append)()
+    assert plans[0] == due
+    assert abs(plans[1] - datetime.now(UTC) - BEAT) < timedelta(seconds=5)
+
+
+def test_wakes_within_a_pause_are_one_and_an_earlier_wake_wins():
+    plans = []
+    stage = Stage("test", lambda: None, plans.append)
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    stage.wake(soon)
+    stage.wake(soon + timedelta(seconds=1))
+    stage.wake(soon - timedelta(milliseconds=500))
+    assert plans == [soon, soon - timedelta(milliseconds=500)]
+
+
+def test_a_stage_that_fails_runs_again():
+    plans = []
+    Stage("test", lambda: 1 / 0, plans.append)()
+    assert plans[0] - datetime.now(UTC) < timedelta(seconds=2)
+
+
+def test_many_wakes_from_many_threads_are_never_lost():
+    wanted, done = [0], threading.Event()
+    seen = []
+
+    def run():
+        seen.append(wanted[0])
+        if wanted[0] == 400:
+            done.set()
+
+    scheduler = Scheduler({"test": run})
+    scheduler.start()
+
+    def ask():
+        for _ in range(100):
+            with lock:
+                wanted[0] += 1
+            scheduler.wake("test")
+
+    lock = threading.Lock()
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done.wait(5)
+    scheduler.stop()
