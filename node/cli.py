@@ -168,7 +168,7 @@ def demo(
 
 @bench_app.command()
 def turnaround(
-    study: Annotated[Path | None, typer.Option(help="Folder of DICOM files; by default a synthetic CT.")] = None,
+    study: Annotated[Path | None, typer.Argument(help="Folder of DICOM files; by default a synthetic CT.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 3,
     json: JsonOption = False,
     evidence: Annotated[Path | None, typer.Option(help="File that takes the report as JSON.")] = None,

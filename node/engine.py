@@ -36,6 +36,7 @@ class Failure:
     message: str
 
 
+Run = Callable[[JobSpec, str], JobOutcome]
 Done = Callable[[JobSpec, JobOutcome | Failure], None]
 
 
@@ -50,10 +51,15 @@ class LocalEngine:
         After which a run is killed.
     log_level : str
         Of the workers.
+    run : callable
+        What a worker does with a job; importable by name.
     """
 
-    def __init__(self, *, devices: Sequence[str], time_limit_s: float, log_level: str = "INFO") -> None:
+    def __init__(
+        self, *, devices: Sequence[str], time_limit_s: float, log_level: str = "INFO", run: Run = worker.run
+    ) -> None:
         self._time_limit_s = time_limit_s
+        self._run = run
         self._running: dict[str, ProcessFuture[JobOutcome]] = {}
         self._stopping = False
         context = multiprocessing.get_context("spawn")
@@ -78,7 +84,7 @@ class LocalEngine:
 
     def submit(self, spec: JobSpec, device: str, done: Done) -> None:
         """Run a job on a free device; `done` is called from another thread when it ended."""
-        future = self._pools[device].schedule(worker.run, args=[spec, device], timeout=self._time_limit_s)
+        future = self._pools[device].schedule(self._run, args=[spec, device], timeout=self._time_limit_s)
         self._running[device] = future
 
         def finished(ended: Future[JobOutcome]) -> None:
