@@ -1,0 +1,72 @@
+"""Fixtures for all tests: the real peers, the real data, and a guard against processes left behind."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fake_pacs import FakePacs
+from tests.orthanc import Orthanc
+from tests.peers import StoreScp
+from tests.processes import SESSION_MARK, describe, left_behind
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_CT = Path("ct") / "midrc_ricord_1a_001012"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_process_left_behind() -> Iterator[None]:
+    """Fail the session when something that a test started outlives it; end that, by its process id."""
+    mark = uuid.uuid4().hex
+    os.environ[SESSION_MARK] = mark
+    yield
+    processes = left_behind(mark, grace_s=10)
+    message = describe(processes)
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=5)
+    del os.environ[SESSION_MARK]
+    if processes:
+        pytest.fail(f"tests left processes behind: {message}")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real studies: $OPACITY_NODE_DATA, else ../shared/data beside the repository."""
+    folder = Path(os.environ.get("OPACITY_NODE_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real studies: {folder} does not exist; OPACITY_NODE_DATA names another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_ct(shared_data: Path) -> Path:
+    """A real chest CT: 248 slices, JPEG Lossless, COVID-19 (MIDRC-RICORD-1a)."""
+    folder = shared_data / REAL_CT
+    if not folder.is_dir():
+        pytest.skip(f"no real CT: {folder} does not exist")
+    return folder
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
+    """A running, empty Orthanc."""
+    with Orthanc(tmp_path / "orthanc") as peer:
+        yield peer
+
+
+@pytest.fixture
+def storescp(tmp_path: Path) -> Iterator[StoreScp]:
+    """A running DCMTK storescp."""
+    with StoreScp(tmp_path / "storescp") as peer:
+        yield peer
+
+
+@pytest.fixture
+def fake_pacs(tmp_path: Path) -> Iterator[FakePacs]:
+    """A running Storage SCP that accepts everything until told otherwise."""
+    with FakePacs(tmp_path / "pacs") as peer:
+        yield peer
