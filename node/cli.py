@@ -1,5 +1,6 @@
 """The command line: ``opacity-node``."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -22,6 +23,7 @@ app.add_typer(bench_app, name="bench")
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="config.toml; by default the one of this folder, else built in.")
 ]
+EvidenceOption = Annotated[Path | None, typer.Option("--evidence", help="File that takes the report as JSON.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 
@@ -171,18 +173,37 @@ def turnaround(
     study: Annotated[Path | None, typer.Argument(help="Folder of DICOM files; by default a synthetic CT.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 3,
     json: JsonOption = False,
-    evidence: Annotated[Path | None, typer.Option(help="File that takes the report as JSON.")] = None,
+    evidence: EvidenceOption = None,
 ) -> None:
     """Seconds from the last instance received to the last result stored, and what they are made of."""
     from node.bench.turnaround import measure, show
 
     report = measure(study, runs=runs)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
+def service(
+    slices: Annotated[int, typer.Option(help="How many slices to send, a multiple of 100.", min=100)] = 2000,
+    idle: Annotated[float, typer.Option(help="Seconds to watch it idle.")] = 30.0,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds to the first answer, memory while receiving, processor time when idle."""
+    from node.bench.service import measure, show
+
+    report = measure(slices=slices, idle_s=idle)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+def _report(report: object, evidence: Path | None, *, show: Callable[[], None] | None) -> None:
+    """Print a benchmark's report, as JSON where there is nothing else to show, and file it as evidence."""
     if evidence is not None:
         evidence.write_text(as_json(report) + "\n")
-    if json:
+    if show is None:
         print(as_json(report))  # noqa: T201 - for a script, not for a terminal
     else:
-        show(report)
+        show()
 
 
 def progress() -> Progress:
