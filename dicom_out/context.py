@@ -1,0 +1,115 @@
+"""What a job hands to the writers: which run this is, and how its objects are named and numbered."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import StrEnum
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dicom_out import uids
+from inference.findings import Algorithm
+
+
+class ResultKind(StrEnum):
+    """The kinds of result objects, in the order in which they are sent."""
+
+    SEG = "seg"
+    SR = "sr"
+    KEY_IMAGE = "key-image"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResultContext:
+    """A job, as far as its result objects depend on it.
+
+    Attributes
+    ----------
+    pipeline : str
+        Name under which the pipeline is registered.
+    selection_hash : str
+        Hexadecimal hash over the instances and header values that the run used.
+    created_at : datetime
+        Of the job, aware; the date of every object, so that a second run of the job writes the same bytes.
+    revision : int
+        1 for the first result of a study; from 2 on it ends every Series Description.
+    series_number : int
+        First of the numbers used; each kind adds its place in `ResultKind`.
+    series_description_prefix : str
+        Begins every Series Description.
+    """
+
+    pipeline: str
+    selection_hash: str
+    created_at: datetime
+    revision: int = 1
+    series_number: int = 9500
+    series_description_prefix: str = "AI"
+
+    def series_description(self, text: str, *, limit: int = 64) -> str:
+        """Return prefix, text and revision; the text gives way where the limit is exceeded."""
+        ending = f" rev {self.revision}" if self.revision > 1 else ""
+        start = f"{self.series_description_prefix} {text}".strip()
+        return start[: limit - len(ending)].rstrip() + ending
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Run:
+    """One run of one algorithm on one series: what all objects of a result share.
+
+    Attributes
+    ----------
+    source : Dataset
+        Header of the first source instance.
+    context : ResultContext
+        The job.
+    algorithm : Algorithm
+        What ran.
+    """
+
+    source: Dataset
+    context: ResultContext
+    algorithm: Algorithm
+
+    @property
+    def study_instance_uid(self) -> UID:
+        """Study Instance UID (0020,000D) of the source, and so of every result."""
+        return UID(str(self.source.StudyInstanceUID))
+
+    @property
+    def device_uid(self) -> UID:
+        """Device UID (0018,1002): another one whenever the model changes."""
+        return uids.device_uid(self.context.pipeline, self.algorithm)
+
+    def series_uid(self, kind: ResultKind) -> UID:
+        """Return the UID of the series that holds the objects of one kind."""
+        return uids.derived_uid("series", *self._identity(), kind)
+
+    def instance_uid(self, kind: ResultKind, index: int, part: str = "instance") -> UID:
+        """Return the UID of one object, or of something inside it."""
+        return uids.derived_uid(part, *self._identity(), kind, str(index))
+
+    def local_time(self) -> datetime:
+        """Return the job's time as DICOM DA and TM want it.
+
+        In the zone that the source declares in Timezone Offset From UTC (0008,0201), else in that of this machine.
+
+        References
+        ----------
+        PS3.3 C.12.1.1.8.
+        """
+        offset = str(self.source.get("TimezoneOffsetFromUTC") or "").strip()
+        if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdigit():
+            size = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
+            if size < timedelta(hours=24):
+                return self.context.created_at.astimezone(timezone(-size if offset[0] == "-" else size))
+        return self.context.created_at.astimezone()
+
+    def _identity(self) -> tuple[str, ...]:
+        return (
+            self.study_instance_uid,
+            self.context.selection_hash,
+            str(self.context.revision),
+            *uids.model_identity(self.context.pipeline, self.algorithm),
+            uids.WRITER_VERSION,
+        )

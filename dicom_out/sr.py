@@ -1,0 +1,247 @@
+"""Findings as a Comprehensive 3D SR: a TID 1500 measurement report that viewers can draw.
+
+Each region has two groups with one Tracking UID: a volumetric one (TID 1411), which holds all its measurements and
+refers to its segment, and a planar one (TID 1410), an outline on its largest slice with its headline number, because
+viewers draw and list nothing else.
+
+References
+----------
+PS3.16 TID 1500, TID 1501, TID 1410, TID 1411, TID 300, TID 4019. IHE AI Results, Evidence Creator.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import highdicom
+from highdicom import sr as hd
+from highdicom.sr import (
+    GraphicTypeValues,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    RelationshipTypeValues,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes as dictionary
+from pydicom.sr.coding import Code
+
+from dicom_out import codes
+from dicom_out.context import ResultKind, Run
+from dicom_out.equipment import MANUFACTURER, RESEARCH_NOTICE, algorithm_identification, device_observer
+from dicom_out.marks import Mark, outline
+from dicom_out.seg import SegmentReference
+from dicom_out.study import stamp
+from dicom_out.uids import tracking_uid
+from inference.findings import Category, Findings, Measurement, Purpose, Site
+
+MAX_OUTLINES = 8
+"""Viewers draw all outlines at once; the labels of more cover each other."""
+
+_WHOLE_SERIES = "whole series"
+_ASCII = str.maketrans({"≤": "<=", "≥": ">=", "–": "-", "—": "-", "×": "x", "±": "+/-", "²": "2", "³": "3", "µ": "u"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Report:
+    """What the groups of one report are made from."""
+
+    findings: Findings
+    marks: Sequence[Mark]
+    segments: Mapping[str, SegmentReference]
+    references: Sequence[Dataset]
+    run: Run
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.references[0].SeriesInstanceUID)
+
+
+class _About(TypedDict):
+    """What all groups of a region say of it, as highdicom's constructors name it."""
+
+    tracking_identifier: hd.TrackingIdentifier
+    finding_type: Code
+    finding_sites: list[hd.FindingSite] | None
+    algorithm_id: hd.AlgorithmIdentification
+
+
+def report(
+    findings: Findings,
+    marks: Sequence[Mark],
+    segments: Mapping[str, SegmentReference],
+    references: Sequence[Dataset],
+    run: Run,
+) -> Dataset:
+    """Write all findings of a run.
+
+    Parameters
+    ----------
+    findings : Findings
+        Measurements, categories, regions and warnings.
+    marks : sequence of Mark
+        Of the regions, in their order.
+    segments : mapping of str to SegmentReference
+        By the label of the region; regions that mark nothing have none.
+    references : sequence of Dataset
+        `study.references`, one for each plane of the masks.
+    run : Run
+        What the object belongs to.
+
+    Returns
+    -------
+    Dataset
+        COMPLETE and UNVERIFIED.
+    """
+    parts = _Report(findings=findings, marks=marks, segments=segments, references=references, run=run)
+    content = hd.MeasurementReport(
+        observation_context=hd.ObservationContext(
+            observer_device_context=hd.ObserverContext(
+                observer_type=dictionary.DCM.Device, observer_identifying_attributes=device_observer(run)
+            )
+        ),
+        procedure_reported=_procedures(run.source),
+        imaging_measurements=[*_series_groups(parts), *_region_groups(parts), *_outline_groups(parts)],
+        title=dictionary.DCM.ImagingMeasurementReport,
+    )
+    dataset = hd.Comprehensive3DSR(
+        evidence=[*references, *{id(s.dataset): s.dataset for s in segments.values()}.values()],
+        content=content,
+        series_instance_uid=run.series_uid(ResultKind.SR),
+        series_number=1,
+        sop_instance_uid=run.instance_uid(ResultKind.SR, 1),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=True,
+        is_verified=False,
+    )
+    stamp(dataset, run, ResultKind.SR, 1, run.context.series_description(f"report: {run.algorithm.name}"))
+    return dataset
+
+
+def _procedures(source: Dataset) -> list[Code]:
+    """Return the imaging procedures that the source names, else CT of the chest; never the algorithm."""
+    named = [
+        Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
+        for item in source.get("ProcedureCodeSequence") or ()
+        if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning")
+    ]
+    return named or [codes.CT_CHEST]
+
+
+def _series_groups(parts: _Report) -> list[MeasurementsAndQualitativeEvaluations]:
+    """Return TID 1501 about the whole series; categories with a confidence have a group each, to hold it."""
+    findings = parts.findings
+    plain = [category for category in findings.categories if category.confidence is None]
+    group = _series_group(parts, _WHOLE_SERIES, plain, [_measurement(m) for m in findings.measurements])
+    notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *findings.warnings)
+    for note in notes:
+        group[0].ContentSequence.append(
+            hd.TextContentItem(
+                name=codes.COMMENT, value=_ascii(note), relationship_type=RelationshipTypeValues.CONTAINS
+            )
+        )
+    return [group, *(_category_group(parts, c) for c in findings.categories if c.confidence is not None)]
+
+
+def _category_group(parts: _Report, category: Category) -> MeasurementsAndQualitativeEvaluations:
+    certainty = hd.Measurement(
+        name=codes.CERTAINTY_OF_FINDING, value=100.0 * (category.confidence or 0.0), unit=codes.PERCENT
+    )
+    return _series_group(parts, f"{_WHOLE_SERIES}: {category.concept.meaning}", [category], [certainty])
+
+
+def _series_group(
+    parts: _Report, label: str, categories: Sequence[Category], measurements: Sequence[hd.Measurement]
+) -> MeasurementsAndQualitativeEvaluations:
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.TrackingIdentifier(
+            uid=highdicom.UID(tracking_uid(parts.run.study_instance_uid, label)), identifier=label
+        ),
+        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
+        algorithm_id=algorithm_identification(parts.findings.algorithm),
+        measurements=measurements,
+        qualitative_evaluations=[hd.QualitativeEvaluation(name=c.concept, value=c.value) for c in categories],
+    )
+
+
+def _region_groups(
+    parts: _Report,
+) -> list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations]:
+    """Return a group a region with all its numbers: TID 1411, or TID 1501 where it marks nothing to refer to."""
+    groups: list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations] = []
+    for mark in parts.marks:
+        about = _about(mark, parts)
+        numbers = [_measurement(measurement) for measurement in mark.region.measurements]
+        segment = parts.segments.get(mark.region.label)
+        if segment is None:
+            groups.append(MeasurementsAndQualitativeEvaluations(measurements=numbers, **about))
+            continue
+        reference = hd.ReferencedSegment(
+            sop_class_uid=segment.dataset.SOPClassUID,
+            sop_instance_uid=segment.dataset.SOPInstanceUID,
+            segment_number=segment.segment_number,
+            source_series=hd.SourceSeriesForSegmentation(highdicom.UID(parts.series_instance_uid)),
+        )
+        groups.append(
+            VolumetricROIMeasurementsAndQualitativeEvaluations(
+                referenced_segment=reference, measurements=numbers, **about
+            )
+        )
+    return groups
+
+
+def _outline_groups(parts: _Report) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+    """Return TID 1410 for what can be drawn, opacities first: the largest part of a region on its largest slice."""
+    drawn = [mark for mark in parts.marks if not mark.is_empty]
+    drawn.sort(key=lambda mark: mark.region.purpose != Purpose.OPACITY)
+    groups = []
+    for mark in drawn[:MAX_OUTLINES]:
+        image = parts.references[mark.largest_slice]
+        region = hd.ImageRegion(
+            graphic_type=GraphicTypeValues.POLYLINE,
+            graphic_data=outline(mark.region.mask[mark.largest_slice]),
+            source_image=hd.SourceImageForRegion(
+                referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
+            ),
+        )
+        headline = [_measurement(measurement) for measurement in mark.region.measurements[:1]]
+        groups.append(
+            PlanarROIMeasurementsAndQualitativeEvaluations(
+                referenced_region=region, measurements=headline, **_about(mark, parts)
+            )
+        )
+    return groups
+
+
+def _about(mark: Mark, parts: _Report) -> _About:
+    region = mark.region
+    return {
+        "tracking_identifier": hd.TrackingIdentifier(uid=highdicom.UID(mark.tracking_uid), identifier=region.label),
+        "finding_type": region.property_type,
+        "finding_sites": [_site(region.site)] if region.site else None,
+        "algorithm_id": algorithm_identification(parts.findings.algorithm),
+    }
+
+
+def _measurement(measurement: Measurement) -> hd.Measurement:
+    """Return TID 300; a person reads six digits in Numeric Value, a program all in Floating Point Value."""
+    value = float(measurement.value)
+    number = hd.Measurement(
+        name=measurement.concept,
+        value=value,
+        unit=measurement.unit,
+        finding_sites=[_site(measurement.site)] if measurement.site else None,
+    )
+    number[0].MeasuredValueSequence[0].NumericValue = f"{value:.6g}"
+    return number
+
+
+def _site(site: Site) -> hd.FindingSite:
+    return hd.FindingSite(anatomic_location=site.location, laterality=site.laterality)
+
+
+def _ascii(text: str) -> str:
+    """Return our own words in the one repertoire that every Specific Character Set holds."""
+    return text.translate(_ASCII).encode("ascii", "replace").decode()
