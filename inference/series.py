@@ -118,7 +118,7 @@ def _decode(datasets: Sequence[Dataset]) -> tuple[NDArray[np.generic], NDArray[n
     for dataset in datasets:
         try:
             stored = dataset.pixel_array
-        except Exception as error:  # noqa: BLE001 - decoders raise anything; the slice is named, the job refused
+        except Exception as error:
             raise SeriesRefusedError(
                 Refusal(
                     code="undecodable-pixel-data",

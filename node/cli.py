@@ -115,9 +115,9 @@ def jobs(
 ) -> None:
     """List jobs, what became of them, and where their results are."""
     from db.files import Storage
-    from db.models import JobState
     from db.repository import reports
     from db.session import Database
+    from db.states import JobState
 
     storage = Storage(_config(config).storage.path)
     if state is not None and state not in list(JobState):

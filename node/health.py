@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
 from db.files import Storage
-from db.models import JobState
 from db.repository import reports
 from db.repository.reports import Counts, StudyReport
 from db.session import Database
+from db.states import JobState
 from dicom_out.sender import Peer, echo
 from node.config import Config
 

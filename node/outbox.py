@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from db.models import DeliveryState
 from db.repository import deliveries
 from db.repository.deliveries import Attempt, DueDelivery
 from db.session import Database
+from db.states import DeliveryState
 from dicom_out.sender import Peer, SendOutcome, SendState, send
 from node.config import Config, Destination
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from db.files import Storage, spool_time_s
-from db.models import Outcome, SettleReason
 from db.repository import settling
 from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
 from db.session import Database
+from db.states import Outcome, SettleReason
 from handlers.association import Associations
 from inference.registry import CARDS
 from node.config import Config

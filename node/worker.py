@@ -90,6 +90,7 @@ def start(log_level: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_parent()
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
     from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
     from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
@@ -119,7 +120,6 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
         A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
     """
     from dicom_out.build import ResultContext, build
-
     from inference import registry, series
 
     watch = _Stopwatch()

@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, DeliveryState, Result
+from db.models import Delivery, Result
+from db.states import DeliveryState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

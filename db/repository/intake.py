@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Instance, InstanceRole, Series, Study, StudyState
+from db.models import Instance, Series, Study
+from db.states import InstanceRole, StudyState
 
 CONFLICT_REASON = "conflict"
 

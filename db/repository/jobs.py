@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, DeliveryState, Instance, Job, JobInstance, JobState, Result, Revision, Study
+from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Study
+from db.states import DeliveryState, JobState
 
 MAX_WORKER_DEATHS = 2
 

@@ -7,21 +7,8 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import (
-    Decision,
-    Delivery,
-    DeliveryState,
-    Instance,
-    InstanceRole,
-    Job,
-    JobState,
-    Outcome,
-    Result,
-    Revision,
-    Series,
-    Study,
-    StudyState,
-)
+from db.models import Decision, Delivery, Instance, Job, Result, Revision, Series, Study
+from db.states import DeliveryState, InstanceRole, JobState, Outcome, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

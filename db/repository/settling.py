@@ -8,20 +8,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import (
-    Decision,
-    Instance,
-    InstanceRole,
-    Job,
-    JobInstance,
-    JobState,
-    Outcome,
-    Revision,
-    Series,
-    SettleReason,
-    Study,
-    StudyState,
-)
+from db.models import Decision, Instance, Job, JobInstance, Revision, Series, Study
+from db.states import InstanceRole, JobState, Outcome, SettleReason, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

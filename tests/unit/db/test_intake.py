@@ -2,9 +2,10 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from db.models import Instance, InstanceRole, SettleReason, Study, StudyState
+from db.models import Instance, Study
 from db.repository import intake, settling
 from db.repository.intake import Intake
+from db.states import InstanceRole, SettleReason, StudyState
 from tests.unit.db.conftest import NOON
 
 

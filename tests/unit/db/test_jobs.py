@@ -9,11 +9,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import select
 
 from db import schema
-from db.models import Delivery, DeliveryState, Job, JobState, SettleReason
+from db.models import Delivery, Job, Study
 from db.repository import deliveries, intake, jobs, settling
 from db.repository.jobs import NewResult, Retry, UnequalResultError
 from db.repository.settling import NewJob
 from db.session import Database
+from db.states import DeliveryState, JobState, SettleReason, StudyState
 from tests.unit.db.conftest import NOON
 
 RETRY = Retry(max_attempts=3, after_s=30)
@@ -201,8 +202,6 @@ class JobLife(RuleBasedStateMachine):
         self.now = NOON
         self.running = None
         with self.database.write() as session:
-            from db.models import Study, StudyState
-
             session.add(
                 Study(
                     study_instance_uid="1.2",
