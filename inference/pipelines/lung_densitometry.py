@@ -1,0 +1,290 @@
+"""Lung volume and density: how much lung there is, and how much of it is too dark or too dense.
+
+Finds the lungs, counts voxels in published bands of Hounsfield units, and marks opacity. Imports nothing heavy until
+it runs, so that cards can be read by the receiving service.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from inference.card import CTInput, KernelPreference, ModelCard
+from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, Site
+from inference.series import Series, SeriesRefusedError
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """A share of the lung: voxels with low <= HU < high."""
+
+    concept: Code
+    low: float
+    high: float
+
+
+_SCHEME = "99OPNODE"
+_EMPHYSEMA = _Band(Code("EI950", _SCHEME, "Emphysema index (< -950 HU)"), -np.inf, -950)
+_HIGH_ATTENUATION = _Band(Code("HAA600250", _SCHEME, "High-attenuation area (-600 to -250 HU)"), -600, -250)
+_CONSOLIDATION = _Band(Code("CONS250", _SCHEME, "Consolidation (> -250 HU, vessels included)"), -250, np.inf)
+_BANDS = (_EMPHYSEMA, _HIGH_ATTENUATION, _CONSOLIDATION)
+_MEAN_DENSITY = Code("MLD", _SCHEME, "Mean lung density")
+_OPACITY_SHARE = Code("OPSHARE", _SCHEME, "Opacity, share of lung")
+_VOLUME = Code("118565006", "SCT", "Volume")
+
+_ML = Code("mL", "UCUM", "mL")
+_PERCENT = Code("%", "UCUM", "%")
+_HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
+
+_LUNG = Code("39607008", "SCT", "Lung")
+_RIGHT = Code("24028007", "SCT", "Right")
+_LEFT = Code("7771000", "SCT", "Left")
+_BOTH = Code("51440002", "SCT", "Bilateral")
+_ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
+_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+_OPACITY = Code("112001", "DCM", "Opacity")
+
+_MIN_AXIAL_COSINE = 0.95
+_THICK_MM = 3.0
+_SHORT_MM = 220.0
+_SHARP_KERNEL = re.compile(r"LUNG|BONE|EDGE|ULTRA|SHARP|FC[358]\d|Y[A-D]$|[BHTIQJ][A-Z]?[5-9]\d|[DEL]$")
+
+CARD = ModelCard(
+    name="lung-densitometry",
+    version="1.0.0",
+    title="Lung volume, density bands and opacity on chest CT",
+    purpose="Measure both lungs on one axial chest CT and mark opacity (ground glass and consolidation) for a reader.",
+    output=(
+        "Right and left lung and opacity as regions; volume in mL, mean density in HU, and shares of the lung in %: "
+        "emphysema index, high-attenuation area, consolidation, opacity."
+    ),
+    # Sharp kernels raise noise and with it the share below -950 HU: Boedeker et al., Radiology 2004;232:295.
+    input=CTInput(
+        thickness_mm=(0.3, 5.0),
+        kernel=KernelPreference.SOFT,
+        min_coverage_mm=150.0,
+        header_keywords=("ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "PatientPosition"),
+    ),
+    parameters={
+        "emphysema_hu": "< -950",
+        "high_attenuation_hu": "-600 to -250",
+        "consolidation_hu": "> -250",
+        "opacity": "> -600 HU on 2 mm blocks, opened by 4 mm, regrown by 3 mm, parts of 1 mL or more",
+    },
+    limits=(
+        "Not measured against a reference standard: judged by eye on one CT of COVID-19, and on a synthetic chest.",
+        "The classical lung mask finds consolidation only behind aerated lung; it takes pleural effusion there for lung.",
+        "A collapsed, removed or wholly consolidated lung is refused, or missed in part.",
+        "Opacity may hold hilar vessels, atelectasis, fibrosis and tumour, and misses what is thinner than 8 mm.",
+        "Thick slices, sharp kernels, contrast agent and the depth of breath shift every share.",
+        "Consolidation within the density bands includes vessels; the opacity region does not, as far as it can tell.",
+    ),
+    references=(
+        "Emphysema index below -950 HU: Gevenois et al., Am J Respir Crit Care Med 1996;154:187 (1 mm slices).",
+        "High-attenuation area -600 to -250 HU: Lederer et al., Am J Respir Crit Care Med 2009;180:407; Podolanczuk et "
+        "al., Eur Respir J 2016;48:1442.",
+        "Consolidation above -250 HU, and opacity above -600 HU: conventions of this project, the two ends of the "
+        "high-attenuation band.",
+        "Soft kernel: Boedeker et al., Radiology 2004;232:295 (sharp kernels bias the emphysema index).",
+        "Lung mask by network, where its weights are: Hofmanninger et al., Eur Radiol Exp 2020;4:50 (lungmask R231).",
+    ),
+    weights=("lungmask-r231",),
+)
+
+
+class LungDensitometry:
+    """The pipeline.
+
+    Parameters
+    ----------
+    weights : Path
+        Folder that may hold R231's weights; without them the classical lung mask is used.
+    """
+
+    card = CARD
+
+    def __init__(self, weights: Path) -> None:
+        self._weights = weights
+
+    def accepts(self, series: Series) -> Refusal | None:
+        """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
+        return _orientation(series) or _extent(series) or _values(series)
+
+    def __call__(self, series: Series, device: str) -> Findings:
+        """Measure one CT stack.
+
+        Parameters
+        ----------
+        series : Series
+            That `accepts` lets pass.
+        device : str
+            Torch device, used by R231 only.
+
+        Raises
+        ------
+        SeriesRefusedError
+            If no two lungs are found.
+        inference.weights.WrongWeightsError
+            If R231's file is not the pinned one.
+        """
+        # SimpleITK, scipy and skimage are imported with these.
+        from inference.ct_lungs import find_lungs
+        from inference.opacity import find_opacity
+        from inference.working_grid import coarsen
+
+        lungs = find_lungs(series, weights_folder=self._weights, device=device)
+        if isinstance(lungs, Refusal):
+            raise SeriesRefusedError(lungs)
+        grid = coarsen(series.pixel_array, series.geometry.spacing_mm)
+        opacity = find_opacity(grid, lungs.right | lungs.left)
+        measured = _Measured(series, lungs.right | lungs.left, opacity)
+        algorithm = Algorithm(
+            name=CARD.name,
+            version=CARD.version,
+            weights_sha256=lungs.weights_sha256,
+            parameters={**CARD.parameters, **lungs.parameters},
+        )
+        return Findings(
+            algorithm=algorithm,
+            source_instances=series.sop_instance_uids,
+            measurements=measured.lung(measured.lungs, Site(location=_LUNG, laterality=_BOTH)),
+            regions=tuple(measured.regions(lungs.right, lungs.left)),
+            warnings=tuple(_warnings(series, classical=lungs.weights_sha256 is None)),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """Reads numbers off masks.
+
+    Attributes
+    ----------
+    series : Series
+        Source.
+    lungs, opacity : ndarray of bool, shape (slices, rows, columns)
+        Both lungs; a part of them.
+    """
+
+    series: Series
+    lungs: Mask
+    opacity: Mask
+
+    def regions(self, right: Mask, left: Mask) -> Iterator[Region]:
+        for label, mask, side in (("right lung", right, _RIGHT), ("left lung", left, _LEFT)):
+            yield Region(
+                label=label,
+                purpose=Purpose.LUNGS,
+                property_category=_ANATOMICAL,
+                property_type=_LUNG,
+                mask=mask,
+                site=Site(location=_LUNG, laterality=side),
+                measurements=self.lung(mask, None),
+            )
+        if self.opacity.any():
+            yield Region(
+                label="opacity",
+                purpose=Purpose.OPACITY,
+                property_category=_ABNORMAL,
+                property_type=_OPACITY,
+                mask=self.opacity,
+                site=Site(location=_LUNG, laterality=self._side(right, left)),
+                measurements=(self._volume(self.opacity, None), self._opacity_share(self.lungs, None)),
+            )
+
+    def lung(self, mask: Mask, site: Site | None) -> tuple[Measurement, ...]:
+        """Volume, mean density and every share of one or both lungs."""
+        values = self.series.pixel_array[mask]
+        mean = Measurement(concept=_MEAN_DENSITY, value=float(values.mean(dtype=np.float64)), unit=_HU, site=site)
+        shares = (
+            Measurement(
+                concept=band.concept,
+                value=100 * float(np.mean((values >= band.low) & (values < band.high))),
+                unit=_PERCENT,
+                site=site,
+            )
+            for band in _BANDS
+        )
+        return self._volume(mask, site), mean, *shares, self._opacity_share(mask, site)
+
+    def _volume(self, mask: Mask, site: Site | None) -> Measurement:
+        voxel_ml = float(np.prod(self.series.geometry.spacing_mm)) / 1000
+        return Measurement(concept=_VOLUME, value=float(mask.sum()) * voxel_ml, unit=_ML, site=site)
+
+    def _opacity_share(self, lung: Mask, site: Site | None) -> Measurement:
+        share = 100 * float((self.opacity & lung).sum() / lung.sum())
+        return Measurement(concept=_OPACITY_SHARE, value=share, unit=_PERCENT, site=site)
+
+    def _side(self, right: Mask, left: Mask) -> Code:
+        in_right, in_left = bool((self.opacity & right).any()), bool((self.opacity & left).any())
+        return _BOTH if in_right and in_left else _RIGHT if in_right else _LEFT
+
+
+def _orientation(series: Series) -> Refusal | None:
+    row, column = series.geometry.row_direction, series.geometry.column_direction
+    cosine = min(abs(row[0]), abs(column[1]))
+    if cosine >= _MIN_AXIAL_COSINE:
+        return None
+    return Refusal(
+        code="not-axial",
+        reason=f"The images are turned from axial by {np.degrees(np.arccos(min(cosine, 1.0))):.0f} degrees.",
+        remedy="Send the axial reconstruction.",
+    )
+
+
+def _extent(series: Series) -> Refusal | None:
+    spacing = series.geometry.spacing_mm[0]
+    thickness, coverage = _thickness_mm(series), spacing * len(series.pixel_array)
+    low, high = CARD.input.thickness_mm
+    if not low <= thickness <= high:
+        return Refusal(
+            code="slice-thickness",
+            reason=f"Slices are {thickness:g} mm thick; {low:g} to {high:g} mm are needed.",
+            remedy="Send a thinner reconstruction." if thickness > high else "Send a thicker reconstruction.",
+        )
+    if coverage < CARD.input.min_coverage_mm:
+        return Refusal(
+            code="low-coverage",
+            reason=f"The stack covers {coverage:.0f} mm; at least {CARD.input.min_coverage_mm:.0f} mm are needed.",
+            remedy="Send a series of the whole chest.",
+        )
+    return None
+
+
+def _values(series: Series) -> Refusal | None:
+    header = series.headers[0]
+    if str(header.get("RescaleType", "HU")).upper() in ("HU", "US", ""):
+        return None
+    return Refusal(
+        code="not-hounsfield",
+        reason=f"Pixel values are in {header.RescaleType}, not in Hounsfield units.",
+        remedy="Send a reconstruction in Hounsfield units.",
+    )
+
+
+def _thickness_mm(series: Series) -> float:
+    stated = series.headers[0].get("SliceThickness")
+    return float(stated) if stated else series.geometry.spacing_mm[0]
+
+
+def _warnings(series: Series, *, classical: bool) -> Iterator[str]:
+    header = series.headers[0]
+    thickness, coverage = _thickness_mm(series), series.geometry.spacing_mm[0] * len(series.pixel_array)
+    kernel, position = str(header.get("ConvolutionKernel", "")), str(header.get("PatientPosition", ""))
+    if classical:
+        yield "Classical lung mask: consolidation is bounded by the ribs, effusion behind the lung may be included."
+    if thickness > _THICK_MM:
+        yield f"Slices of {thickness:g} mm: partial volume lowers the emphysema index (published on 1 mm slices)."
+    if _SHARP_KERNEL.match(kernel.upper()):
+        yield f"Sharp kernel {kernel}: noise raises the emphysema index; compare only within one kernel."
+    if coverage < _SHORT_MM:
+        yield f"The stack covers {coverage:.0f} mm: parts of the lungs may be missing."
+    if header.get("ContrastBolusAgent"):
+        yield "Contrast agent was given: density shares shift towards dense."
+    if position[2:3] == "P" or "D" in position:
+        yield f"Patient position {position}: the search for dependent consolidation assumes a supine patient."
