@@ -78,7 +78,9 @@ def send(paths: Sequence[Path], peer: Peer) -> Iterator[SendOutcome]:
     """
     kinds = {path: _kind(path) for path in paths}
     association = _associate(peer, sorted(set(kinds.values())))
-    if not association.is_established:
+    # pynetdicom aborts an association of which no context was accepted; that is an answer, not a fault of the line.
+    nothing_accepted = bool(association.rejected_contexts) and not association.accepted_contexts
+    if not association.is_established and not nothing_accepted:
         message = "rejected the association" if association.is_rejected else "cannot be reached"
         for path in paths:
             yield SendOutcome(path=path, state=SendState.UNREACHABLE, message=f"{peer.ae_title} {message}")
