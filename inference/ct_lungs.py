@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +134,7 @@ def find_lungs_r231(series: Series, path: Path, *, device: str) -> Lungs | Refus
 
 
 def _redraw(
-    hounsfield: NDArray[np.generic], grid: WorkingGrid, blocks: tuple[Mask, Mask], filled: Mask, excluded: Mask
+    hounsfield: NDArray[Any], grid: WorkingGrid, blocks: tuple[Mask, Mask], filled: Mask, excluded: Mask
 ) -> tuple[Mask, Mask]:
     """Draw both lungs on the source grid: inside as found, in a band of one block about the border where it is air."""
     box = _box(grid, blocks[0] | blocks[1])

@@ -7,7 +7,7 @@ ascend to head, posterior and left; all arrays lie on a `WorkingGrid`.
 from dataclasses import dataclass
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name its documentation uses
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
@@ -93,7 +93,8 @@ def _without_rims(grid: WorkingGrid, lung: Mask, beside: Mask) -> Mask:
     kept[np.unique(labels[beside])] = False
     kept[sizes.argmax()] = True
     kept[0] = False
-    return kept[labels]
+    parts: Mask = kept[labels]
+    return parts
 
 
 def _outside(air: Mask) -> Mask:
@@ -103,7 +104,8 @@ def _outside(air: Mask) -> Mask:
     touching = np.zeros(labels.max() + 1, dtype=bool)
     touching[frame] = True
     touching[0] = False
-    return touching[labels]
+    outside: Mask = touching[labels]
+    return outside
 
 
 def _airway(grid: WorkingGrid, air: Mask) -> Mask:
@@ -114,7 +116,7 @@ def _airway(grid: WorkingGrid, air: Mask) -> Mask:
         return grown
     image = sitk.GetImageFromArray(grid.hounsfield)
     for threshold in _AIRWAY_HU:
-        tube = sitk.ConnectedThreshold(image, [seed[::-1]], lower=-1024, upper=threshold)
+        tube = sitk.ConnectedThreshold(image, [seed[::-1]], lower=-1024, upper=threshold)  # type: ignore[no-untyped-call]
         grown = sitk.GetArrayFromImage(tube).astype(bool) & air
         if grid.millilitres(grown) <= _MAX_AIRWAY_ML:
             break
@@ -156,7 +158,7 @@ def _bowel_gas(grid: WorkingGrid, air: Mask) -> Mask:
     mean = ndimage.uniform_filter(grid.hounsfield, 3)
     variance = ndimage.uniform_filter(grid.hounsfield**2, 3) - mean**2
     core = (mean < GAS_HU) & (variance < GAS_SD_HU**2) & air
-    labels, count = ndimage.label(core)
+    labels, _ = ndimage.label(core)
     gas = np.zeros_like(air)
     lung = (mean > -930) & (mean < -600)
     middle = ndimage.center_of_mass(air)[0] if air.any() else 0
@@ -184,7 +186,8 @@ def _split(grid: WorkingGrid, air: Mask) -> tuple[Mask, Mask] | Refusal:
             break
     else:
         return _refusal(grid, air)
-    basins = markers if distance_mm == 0 else watershed(-grid.distance_mm(~air), markers, mask=air)
+    # Each voxel goes to the side that it reaches through the widest passage.
+    basins = markers if distance_mm == 0 else watershed(-grid.distance_mm(~air), markers, mask=air)  # type: ignore[no-untyped-call]
     right, left = basins == 1, basins == 2
     if min(grid.millilitres(right), grid.millilitres(left)) < MIN_LUNG_ML:
         return _refusal(grid, air)
@@ -206,7 +209,8 @@ def _two_sides(grid: WorkingGrid, air: Mask, least_ml: float) -> NDArray[np.int3
     middle = np.argwhere(grid.hounsfield > -200)[:, 2].mean()
     if not x[right] < middle < x[left]:
         return None
-    return (labels == right).astype(np.int32) + 2 * (labels == left).astype(np.int32)
+    sides: NDArray[np.int32] = np.select([labels == right, labels == left], [np.int32(1), np.int32(2)], np.int32(0))
+    return sides
 
 
 def _with_islands(grid: WorkingGrid, air: Mask, right: Mask, left: Mask) -> tuple[Mask, Mask]:
@@ -231,7 +235,8 @@ def _touching(grid: WorkingGrid, pieces: Mask, what: Mask) -> Mask:
     near = np.zeros(count + 1, dtype=bool)
     near[np.unique(labels[grid.within(what, 5.0)])] = True
     near[0] = False
-    return near[labels]
+    close: Mask = near[labels]
+    return close
 
 
 def _refusal(grid: WorkingGrid, air: Mask) -> Refusal:

@@ -58,7 +58,8 @@ class _Polar:
         rows, columns = np.rint(self.rows).astype(int), np.rint(self.columns).astype(int)
         inside = (rows >= 0) & (rows < image.shape[0]) & (columns >= 0) & (columns < image.shape[1])
         values = image[rows.clip(0, image.shape[0] - 1), columns.clip(0, image.shape[1] - 1)]
-        return values & inside
+        found: Mask = values & inside
+        return found
 
 
 def fill_dependent(grid: WorkingGrid, right: Mask, left: Mask, excluded: Mask) -> tuple[Mask, Mask]:
@@ -146,24 +147,25 @@ def _cavity_and_shadow(grid: WorkingGrid, polar: _Polar, lung_mm: Floats, wall_m
         wall, lung = wall_mm[index], lung_mm[index]
         rows = polar.centre[0] + np.sin(angle) * wall / grid.spacing_mm[1]
         columns = polar.centre[1] + np.cos(angle) * wall / grid.spacing_mm[2]
-        cavity[index] = polygon2mask(shape[1:], np.column_stack([rows, columns]))
+        cavity[index] = polygon2mask(shape[1:], np.column_stack([rows, columns]))  # type: ignore[no-untyped-call]
         near = wall - lung < RAY_GAP_MM
         shadow[index] = (near[ray] & (radius_mm >= lung[ray]) & (y > 0)) & cavity[index]
     return cavity, shadow
 
 
 def _below_lung(grid: WorkingGrid, lungs: Mask, cavity: Mask) -> Mask:
-    """What lies between lung and posterior wall in its column, if the gap is short."""
+    """Mark what lies between lung and posterior wall in its column, where the gap is short."""
     rows = np.arange(lungs.shape[1])[None, :, None]
     last_lung = np.where(lungs, rows, -1).max(axis=1, keepdims=True)
     last_cavity = np.where(cavity, rows, -1).max(axis=1, keepdims=True)
     short = (last_cavity - last_lung) * grid.spacing_mm[1] < COLUMN_GAP_MM
-    return (last_lung >= 0) & short & (rows > last_lung) & cavity
+    below: Mask = (last_lung >= 0) & short & (rows > last_lung) & cavity
+    return below
 
 
 def _spine_column(grid: WorkingGrid, lungs: Mask) -> float:
     """Column of the spine, in blocks: where most bone lies in the posterior half between the lungs."""
-    z, y, x = (int(v) for v in ndimage.center_of_mass(lungs))
+    _, y, x = (int(v) for v in ndimage.center_of_mass(lungs))
     columns_mm = grid.spacing_mm[2]
     reach = round(60 / columns_mm)
     held = lungs.any(axis=(1, 2))
@@ -183,4 +185,5 @@ def _in_contact(grid: WorkingGrid, fill: Mask, lung: Mask) -> Mask:
         surface = part & ~ndimage.binary_erosion(part)
         contact = (surface & touching_lung[wider]).sum() / surface.sum()
         kept[label] = grid.millilitres(part) >= _MIN_PART_ML and contact >= MIN_CONTACT
-    return kept[labels]
+    parts: Mask = kept[labels]
+    return parts

@@ -5,15 +5,17 @@ the source grid.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813 - the name its documentation uses
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from inference.geometry import Geometry
 
 Mask = NDArray[np.bool_]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 TARGET_MM = 2.1
 
 
@@ -75,16 +77,17 @@ class WorkingGrid:
         if not mask.any():
             return np.full(mask.shape, np.inf, dtype=np.float32)
         image = sitk.GetImageFromArray(mask.view(np.uint8))
-        image.SetSpacing(self.spacing_mm[::-1])
-        distances = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-        return np.maximum(sitk.GetArrayViewFromImage(distances), 0)
+        image.SetSpacing(self.spacing_mm[::-1])  # type: ignore[no-untyped-call]
+        signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)  # type: ignore[no-untyped-call]
+        distances: NDArray[np.float32] = np.maximum(sitk.GetArrayViewFromImage(signed), np.float32(0))
+        return distances
 
     def millilitres(self, mask: Mask) -> float:
         """Volume of a mask of blocks."""
         return float(mask.sum() * np.prod(self.spacing_mm) / 1000)
 
 
-def upright(array: NDArray[np.generic], geometry: Geometry) -> NDArray[np.generic]:
+def upright(array: NDArray[_Scalar], geometry: Geometry) -> NDArray[_Scalar]:
     """Flip axes so that they ascend to head, posterior and left; the same call turns the result back.
 
     Parameters
@@ -93,7 +96,7 @@ def upright(array: NDArray[np.generic], geometry: Geometry) -> NDArray[np.generi
         On the grid that `geometry` describes, whose axes are near the patient's.
     """
     signs = (geometry.slice_direction[2], geometry.column_direction[1], geometry.row_direction[0])
-    return np.flip(array, [axis for axis, sign in enumerate(signs) if sign < 0])
+    return np.flip(array, tuple(axis for axis, sign in enumerate(signs) if sign < 0))
 
 
 def coarsen(hounsfield: NDArray[np.generic], spacing_mm: tuple[float, float, float]) -> WorkingGrid:

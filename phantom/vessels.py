@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-_HILUM_MM = (40.0, 18.0, 148.0)
+_HILUM_MM = (30.0, 18.0, 148.0)
 _STEP_MM = 1.5
 _TRUNKS = 28
 _BLOOD = 42.0
@@ -43,7 +43,7 @@ def draw_vessels(
 
 def _tree(side: int, random: np.random.Generator) -> Iterator[tuple[Point, float]]:
     for _ in range(_TRUNKS):
-        start = np.array([side * _HILUM_MM[0], *_HILUM_MM[1:]]) + random.normal(0, 4, 3)
+        start = np.array([side * _HILUM_MM[0], *_HILUM_MM[1:]]) + random.normal(0, 8, 3)
         direction = random.normal(0, 1, 3)
         direction[0] = side * abs(direction[0])
         trunk = list(_branch(start, direction, length_mm=80, radius_mm=2.6, random=random))

@@ -79,7 +79,7 @@ CARD = ModelCard(
     },
     limits=(
         "Not measured against a reference standard: judged by eye on one CT of COVID-19, and on a synthetic chest.",
-        "The classical lung mask finds consolidation only behind aerated lung; it takes pleural effusion there for lung.",
+        "The classical lung mask finds consolidation only behind aerated lung; it takes effusion there for lung.",
         "A collapsed, removed or wholly consolidated lung is refused, or missed in part.",
         "Opacity may hold hilar vessels, atelectasis, fibrosis and tumour, and misses what is thinner than 8 mm.",
         "Thick slices, sharp kernels, contrast agent and the depth of breath shift every share.",
@@ -87,10 +87,9 @@ CARD = ModelCard(
     ),
     references=(
         "Emphysema index below -950 HU: Gevenois et al., Am J Respir Crit Care Med 1996;154:187 (1 mm slices).",
-        "High-attenuation area -600 to -250 HU: Lederer et al., Am J Respir Crit Care Med 2009;180:407; Podolanczuk et "
-        "al., Eur Respir J 2016;48:1442.",
-        "Consolidation above -250 HU, and opacity above -600 HU: conventions of this project, the two ends of the "
-        "high-attenuation band.",
+        "High-attenuation area -600 to -250 HU: Lederer et al., Am J Respir Crit Care Med 2009;180:407.",
+        "The same, in a cohort: Podolanczuk et al., Eur Respir J 2016;48:1442.",
+        "Consolidation > -250 HU, opacity > -600 HU: conventions of this project, the ends of that band.",
         "Soft kernel: Boedeker et al., Radiology 2004;232:295 (sharp kernels bias the emphysema index).",
         "Lung mask by network, where its weights are: Hofmanninger et al., Eur Radiol Exp 2020;4:50 (lungmask R231).",
     ),
@@ -199,7 +198,7 @@ class _Measured:
 
     def lung(self, mask: Mask, site: Site | None) -> tuple[Measurement, ...]:
         """Volume, mean density and every share of one or both lungs."""
-        values = self.series.pixel_array[mask]
+        values = self.series.pixel_array[mask].astype(np.float32)
         mean = Measurement(concept=_MEAN_DENSITY, value=float(values.mean(dtype=np.float64)), unit=_HU, site=site)
         shares = (
             Measurement(
