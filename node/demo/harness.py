@@ -58,7 +58,7 @@ class NodeDiedError(Exception):
     """The node's process ended; its log says why."""
 
 
-def write_config(folder: Path, *, pacs_port: int) -> Path:
+def write_config(folder: Path, *, pacs_port: int, pacs_ae_title: str = AE_TITLE) -> Path:
     """Write the configuration of a demo node into a folder that also takes its storage."""
     config = folder / "config.toml"
     config.write_text(
@@ -68,7 +68,7 @@ def write_config(folder: Path, *, pacs_port: int) -> Path:
             weights=Path("weights").resolve(),
             quiet_s=QUIET_S,
             pacs_port=pacs_port,
-            pacs_ae_title=AE_TITLE,
+            pacs_ae_title=pacs_ae_title,
         )
     )
     return config
