@@ -83,7 +83,10 @@ class LocalEngine:
         return bool(self._running)
 
     def submit(self, spec: JobSpec, device: str, done: Done) -> None:
-        """Run a job on a free device; `done` is called from another thread when it ended."""
+        """Run a job on a free device.
+
+        `done` is called from another thread when it ended; perhaps not if the engine was stopped before.
+        """
         future = self._pools[device].schedule(self._run, args=[spec, device], timeout=self._time_limit_s)
         self._running[device] = future
 

@@ -77,9 +77,11 @@ def test_what_goes_wrong_in_a_worker_is_told_and_the_next_job_runs(engine, pipel
 
 def test_stopping_kills_what_runs_and_blames_nobody(engine):
     outcomes = []
+    workers = psutil.Process().children(recursive=True)
     engine.submit(spec("hang"), "cpu", lambda _spec, outcome: outcomes.append(outcome))
     engine.stop()
-    assert [o.ending for o in outcomes] == [Ending.STOPPED]
+    assert all(outcome.ending is Ending.STOPPED for outcome in outcomes)
+    assert not [p for p in psutil.wait_procs(workers, timeout=5)[1] if "spawn_main" in " ".join(p.cmdline())]
 
 
 def test_workers_die_with_a_node_that_is_killed():
