@@ -35,8 +35,9 @@ check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit a
 	@scripts/check $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## last instance received to last result stored: STUDY=<folder of DICOM files>
-	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") $(ARGS)
+bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder of DICOM files>
+	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/turnaround.json $(ARGS)
+	@$(BIN)/opacity-node bench service --evidence docs/evidence/service.json
 
 .PHONY: lock
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions
@@ -54,7 +55,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/python -c '$(SUPPORTED)' 2>/dev/null || { $(FIND_PYTHON); "$$python" -m venv --clear .venv; }
 	@awk '/^uv==/ {p = 1; print; next} /^[^ ]/ {p = 0} p' requirements.lock > .venv/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 	@echo "make setup: .venv is ready ($$($(BIN)/python --version))"

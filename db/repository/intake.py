@@ -1,7 +1,7 @@
 """Received instances -> rows."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -134,26 +134,6 @@ def _series(session: Session, study: Study, received: ReceivedInstance) -> Serie
 
 
 def _row(series: Series, received: ReceivedInstance, role: InstanceRole) -> Instance:
-    return Instance(
-        series_id=series.id,
-        role=role,
-        spool_name=received.spool_name,
-        path=received.path,
-        size=received.size,
-        sop_instance_uid=received.sop_instance_uid,
-        sop_class_uid=received.sop_class_uid,
-        transfer_syntax_uid=received.transfer_syntax_uid,
-        dataset_sha256=received.dataset_sha256,
-        pixel_sha256=received.pixel_sha256,
-        patient_id=received.patient_id,
-        issuer_of_patient_id=received.issuer_of_patient_id,
-        patient_name=received.patient_name,
-        patient_birth_date=received.patient_birth_date,
-        patient_sex=received.patient_sex,
-        header=received.header,
-        calling_ae_title=received.calling_ae_title,
-        called_ae_title=received.called_ae_title,
-        peer_address=received.peer_address,
-        association_id=received.association_id,
-        received_at=received.received_at,
-    )
+    columns = Instance.__table__.columns.keys()
+    values = {name: value for name, value in asdict(received).items() if name in columns}
+    return Instance(series_id=series.id, role=role, **values)

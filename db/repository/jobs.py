@@ -4,7 +4,7 @@ Every start is counted before it happens, in a transaction of its own, so that n
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -112,18 +112,7 @@ def succeed(
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
         if known is not None:
             raise UnequalResultError(f"object {result.sop_instance_uid} is already recorded for job {known.job_id}")
-        row = Result(
-            job_id=job_id,
-            position=position,
-            created_at=now,
-            kind=result.kind,
-            sop_instance_uid=result.sop_instance_uid,
-            sop_class_uid=result.sop_class_uid,
-            series_instance_uid=result.series_instance_uid,
-            path=result.path,
-            size=result.size,
-            sha256=result.sha256,
-        )
+        row = Result(job_id=job_id, position=position, created_at=now, **asdict(result))
         session.add(row)
         session.flush()
         session.add_all(
