@@ -22,6 +22,7 @@ GAS_HU = -945
 GAS_SD_HU = 25.0
 MIN_LUNG_ML = 150.0
 CLOSING_MM = 10.0
+_TISSUE_HU = -200
 _AIRWAY_HU = (-900, -920, -940, -960)
 _MAX_AIRWAY_ML = 110.0
 _MIN_GAS_ML = 1.5
@@ -31,7 +32,7 @@ _GAS_RIM_HU = -930
 _ISLAND_MM = 12.0
 _MIN_ISLAND_ML = 0.3
 _RIM_MM = 3.5
-_RIM_REACH_MM = 10.0
+_RIM_REACH_MM = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -130,8 +131,7 @@ def _airway(grid: WorkingGrid, air: Mask) -> Mask:
 def _trachea_seed(grid: WorkingGrid, air: Mask) -> tuple[int, int, int] | None:
     """Find a round hole of 0.8 to 8 cm2 near the midline in the upper half that stays in place over 3 slices."""
     area_mm2 = grid.spacing_mm[1] * grid.spacing_mm[2]
-    body = np.argwhere(grid.hounsfield > -200)
-    middle, reach = body[:, 2].mean(), 30.0 / grid.spacing_mm[2]
+    middle, reach = _midline(grid), 30.0 / grid.spacing_mm[2]
     previous: list[tuple[int, int]] = []
     streak = 0
     for index in range(len(air) - 1, len(air) // 2, -1):
@@ -148,6 +148,12 @@ def _trachea_seed(grid: WorkingGrid, air: Mask) -> tuple[int, int, int] | None:
             return index, *stayed[0]
         previous = centres
     return None
+
+
+def _midline(grid: WorkingGrid) -> float:
+    """Column of the middle of the body, in blocks."""
+    tissue = (grid.hounsfield > _TISSUE_HU).sum(axis=(0, 1))
+    return float(np.average(np.arange(tissue.size), weights=tissue)) if tissue.any() else tissue.size / 2
 
 
 def _bowel_gas(grid: WorkingGrid, air: Mask) -> Mask:
@@ -174,7 +180,7 @@ def _bowel_gas(grid: WorkingGrid, air: Mask) -> Mask:
         if lung[wider][shell].mean() < _MAX_GAS_CONTACT:
             near = grid.within(blob, _GAS_REACH_MM) & (grid.hounsfield[wider] < _GAS_RIM_HU)
             gas[wider] |= near
-    return grid.within(gas, 4.5) & (grid.hounsfield < -200)
+    return grid.within(gas, 4.5) & (grid.hounsfield < _TISSUE_HU)
 
 
 def _split(grid: WorkingGrid, air: Mask) -> tuple[Mask, Mask] | Refusal:
@@ -206,8 +212,7 @@ def _two_sides(grid: WorkingGrid, air: Mask, least_ml: float) -> NDArray[np.int3
         return None
     x = {label: ndimage.center_of_mass(labels == label)[2] for label in (first, second)}
     right, left = sorted((first, second), key=lambda label: x[label])
-    middle = np.argwhere(grid.hounsfield > -200)[:, 2].mean()
-    if not x[right] < middle < x[left]:
+    if not x[right] < _midline(grid) < x[left]:
         return None
     sides: NDArray[np.int32] = np.select([labels == right, labels == left], [np.int32(1), np.int32(2)], np.int32(0))
     return sides
