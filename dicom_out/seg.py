@@ -96,11 +96,12 @@ def _segmentation(group: list[Mark], references: Sequence[Dataset], run: Run, in
         instance_number=index,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=model_name(run.algorithm),
-        software_versions=run.algorithm.version,  # until `stamp` names all
+        software_versions=run.algorithm.version[:_LONG_STRING],  # until `stamp` names all
         device_serial_number=serial_number(run),
         content_label=group[0].region.purpose.upper(),
         content_description=_content_description(group),
     )
+    dataset["PixelData"].VR = "OB"  # highdicom leaves the choice to the writer
     _own_dimensions(dataset, str(run.instance_uid(ResultKind.SEG, index, "dimension organization")))
     stamp(dataset, run, ResultKind.SEG, index, run.context.series_description(f"segmentation: {run.algorithm.name}"))
     return dataset

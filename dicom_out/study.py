@@ -10,6 +10,7 @@ PS3.3 C.7.1.1 Patient, C.7.2.1 General Study, C.7.2.2 Patient Study, C.7.1.3 and
 
 from copy import deepcopy
 
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -130,6 +131,12 @@ def inherit(dataset: Dataset, source: Dataset) -> None:
             setattr(dataset, keyword, None)
         elif tag in dataset:
             del dataset[tag]
+    # Said to be in its final encoding, the data set is written without decoding the copied bytes once more.
+    dataset.set_original_encoding(
+        is_implicit_vr=False,
+        is_little_endian=True,
+        character_encoding=convert_encodings(dataset.get("SpecificCharacterSet") or default_encoding),
+    )
 
 
 def _copy(source: Dataset, tag: BaseTag) -> DataElement | RawDataElement:

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from highdicom.sr import srread
+
+from dicom_out.build import ResultKind
+from dicom_out.marks import MAX_POINTS
+from dicom_out.sr import MAX_OUTLINES
+from inference.findings import Category
+from tests import factories
+from tests.validators import dciodvfy_errors, dsrdump, tid1500reader
+
+
+def read(result):
+    (path,) = result.of(ResultKind.SR)
+    return srread(path)
+
+
+def numbers(group):
+    return [(m.name.meaning, m.value, m.unit.value) for m in group.get_measurements()]
+
+
+def expected_numbers(measurements):
+    return [(m.concept.meaning, pytest.approx(m.value, rel=1e-12), m.unit.value) for m in measurements]
+
+
+def test_validators_find_no_errors(result):
+    (path,) = result.of(ResultKind.SR)
+    assert dciodvfy_errors(path) == []
+    assert dsrdump(path)
+
+
+def test_values_read_back_are_equal(result):
+    content = read(result).content
+    (whole,) = content.get_image_measurement_groups()
+    assert numbers(whole) == expected_numbers(result.findings.measurements)
+    volumes = content.get_volumetric_roi_measurement_groups()
+    assert [numbers(group) for group in volumes] == [expected_numbers(r.measurements) for r in result.findings.regions]
+
+
+def test_dcmqi_reads_the_same_values(result, tmp_path):
+    groups = tid1500reader(result.of(ResultKind.SR)[0], tmp_path)
+    read_back = {}
+    for group in groups:
+        items = [(item["quantity"]["CodeMeaning"], float(item["value"])) for item in group["measurementItems"]]
+        read_back.setdefault(group["TrackingIdentifier"], []).append(items)
+    for region in result.findings.regions:
+        everything = [(m.concept.meaning, pytest.approx(m.value, rel=1e-5)) for m in region.measurements]
+        assert sorted(read_back[region.label], key=len) == sorted([everything[:1], everything], key=len)
+    segments = {
+        (g["TrackingIdentifier"], g["segmentationSOPInstanceUID"], g["ReferencedSegment"])
+        for g in groups
+        if "ReferencedSegment" in g
+    }
+    assert segments == {
+        (s.SegmentLabel, seg.SOPInstanceUID, s.SegmentNumber)
+        for seg in result.read(ResultKind.SEG)
+        for s in seg.SegmentSequence
+    }
+
+
+def test_a_person_reads_at_most_six_digits(phantom_result):
+    text = dsrdump(phantom_result.of(ResultKind.SR)[0])
+    values = [line.split('="')[1].split('"')[0] for line in text.splitlines() if "contains NUM" in line]
+    assert values
+    assert all(len(value.replace(".", "").lstrip("0")) <= 6 for value in values)
+
+
+def test_volumetric_group_planar_group_and_segment_share_one_tracking_uid(phantom_result):
+    content = read(phantom_result).content
+    volumes = {g.tracking_identifier: g.tracking_uid for g in content.get_volumetric_roi_measurement_groups()}
+    planes = {g.tracking_identifier: g.tracking_uid for g in content.get_planar_roi_measurement_groups()}
+    segments = {s.TrackingID: s.TrackingUID for seg in phantom_result.read(ResultKind.SEG) for s in seg.SegmentSequence}
+    assert volumes == planes == segments
+    assert len(set(volumes.values())) == 3
+
+
+def test_a_planar_group_outlines_the_largest_part_on_the_largest_slice(result):
+    regions = {region.label: region for region in result.findings.regions}
+    for group in read(result).content.get_planar_roi_measurement_groups():
+        region = regions[group.tracking_identifier]
+        assert numbers(group) == expected_numbers(region.measurements[:1])
+        index = region.mask.sum(axis=(1, 2)).argmax()
+        image = group.roi.source_image_for_region if hasattr(group.roi, "source_image_for_region") else group.roi
+        referenced = image.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
+        assert referenced == result.series.sop_instance_uids[index]
+        columns, rows = group.roi.value[:, 0], group.roi.value[:, 1]
+        assert np.array_equal(group.roi.value[0], group.roi.value[-1])
+        assert 4 <= len(columns) <= MAX_POINTS
+        plane = region.mask[index]
+        for column, row in zip(columns, rows, strict=True):  # every point lies at the edge of the region
+            around = plane[max(0, int(row) - 1) : int(row) + 2, max(0, int(column) - 1) : int(column) + 2]
+            assert around.any()
+
+
+def test_at_most_eight_outlines_opacities_first(make_result):
+    series = factories.ct_series()
+    right, _, opacity = factories.masks(series.pixel_array.shape)
+    lungs = [factories.lung_region(f"part {i}", factories.RIGHT, right, series) for i in range(9)]
+    regions = (*lungs, factories.opacity_region("opacity", opacity, series))
+    content = read(make_result(series, regions=regions)).content
+    drawn = [group.tracking_identifier for group in content.get_planar_roi_measurement_groups()]
+    assert drawn == ["opacity", *[f"part {i}" for i in range(MAX_OUTLINES - 1)]]
+    assert len(content.get_volumetric_roi_measurement_groups()) == 10
+
+
+def test_finding_nothing_is_said_with_its_number(make_result):
+    series = factories.ct_series()
+    right, left, opacity = factories.masks(series.pixel_array.shape)
+    result = make_result(series, masks_of=(right, left, np.zeros_like(opacity)))
+    groups = {g.tracking_identifier: g for g in read(result).content.get_image_measurement_groups()}
+    assert numbers(groups["opacity"])[0] == ("Opacity percentage", 0.0, "%")
+    assert dciodvfy_errors(result.of(ResultKind.SR)[0]) == []
+
+
+def test_findings_without_regions_make_a_valid_report(make_result):
+    result = make_result(regions=())
+    assert [path.stem for path in result.paths] == ["sr-1", "key-image-1"]
+    assert [dciodvfy_errors(path) for path in result.paths] == [[], []]
+
+
+def test_a_category_keeps_its_confidence_beside_it(make_result):
+    category = Category(concept=factories.SEVERITY, value=factories.MODERATE, confidence=0.875)
+    result = make_result(categories=(category,))
+    groups = {g.tracking_identifier: g for g in read(result).content.get_image_measurement_groups()}
+    group = groups["whole series: Severity"]
+    assert [e.value.meaning for e in group.get_qualitative_evaluations(name=factories.SEVERITY)] == ["Moderate"]
+    assert numbers(group) == [("Certainty of Finding", 87.5, "%")]
+    assert dciodvfy_errors(result.of(ResultKind.SR)[0]) == []
+
+
+def test_a_reader_sees_model_weights_parameters_notice_and_warnings(phantom_result):
+    text = dsrdump(phantom_result.of(ResultKind.SR)[0])
+    for needed in (
+        "RESEARCH USE ONLY",
+        '"Algorithm Name")="lung-opacity-ct"',
+        '"Algorithm Version")="1.2.0"',
+        f"weights sha256={'ab' * 32}",
+        "threshold_hu=-600",
+        "validated at <= 3 mm",
+        "A second warning.",
+        '(24028007,SCT,"Right")',
+        "COMPLETE",
+        "UNVERIFIED",
+    ):
+        assert needed in text
+
+
+def test_the_procedure_is_the_imaging_procedure_of_the_source(make_result):
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "CT-7", "99HOSPITAL", "胸部CT"
+    result = make_result(factories.ct_series(changes={"ProcedureCodeSequence": [item]}, implicit_vr=True))
+    assert '"Procedure reported")=(CT-7,99HOSPITAL,"胸部CT")' in dsrdump(result.of(ResultKind.SR)[0])
+    default = make_result()
+    assert '"Procedure reported")=(24627-2,LN,"CT Chest")' in dsrdump(default.of(ResultKind.SR)[0])
+
+
+def test_evidence_names_every_source_image_and_segmentation(result):
+    (report,) = result.read(ResultKind.SR)
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    named = [i.ReferencedSOPInstanceUID for s in study.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
+    segs = [seg.SOPInstanceUID for seg in result.read(ResultKind.SEG)]
+    assert named == [*result.series.sop_instance_uids, *segs]
