@@ -5,6 +5,7 @@ patient.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
@@ -13,6 +14,7 @@ from dicom_out.colours import RGB
 from dicom_out.context import Run
 from dicom_out.equipment import RESEARCH_NOTICE
 from dicom_out.marks import Mark
+from dicom_out.plain import plain
 from dicom_out.views import WINDOW_CENTER, WINDOW_WIDTH, View, views
 from inference.findings import Findings, Measurement
 from inference.series import Series
@@ -27,6 +29,15 @@ _WHITE, _GRAY, _YELLOW, _BLACK = (255, 255, 255), (185, 185, 185), (255, 214, 0)
 _BAR_MM = 50
 _ROWS = 5
 _UNITS = {"[hnsf'U]": "HU", "1": "", "ml": "mL"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """A line of the legend; where it is too long the text gives way, never the number."""
+
+    text: str
+    number: str = ""
+    rgb: RGB | None = None
 
 
 def picture(findings: Findings, marks: Sequence[Mark], series: Series, run: Run) -> bytes:
@@ -84,21 +95,21 @@ def _draw_frame(draw: ImageDraw.ImageDraw, view: View, pixels_per_mm: float) -> 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, findings: Findings, marks: Sequence[Mark]) -> None:
     """List the numbers of the whole series on the left, each region in its colour on the right."""
-    series: list[tuple[RGB | None, str]] = [(None, _number(measurement)) for measurement in findings.measurements]
-    series += [(None, f"{category.concept.meaning}: {category.value.meaning}") for category in findings.categories]
-    regions: list[tuple[RGB | None, str]] = [(mark.rgb, _headline(mark)) for mark in marks]
+    series = [_Entry(text=m.concept.meaning, number=_number(m)) for m in findings.measurements]
+    series += [_Entry(text=f"{c.concept.meaning}: {c.value.meaning}") for c in findings.categories]
+    regions = [_headline(mark) for mark in marks]
     overflow = regions[_ROWS : 2 * _ROWS]
     for x, rows in ((_MARGIN, series[: _ROWS - len(overflow)] + overflow), (SIZE // 2 + _MARGIN, regions[:_ROWS])):
-        for row, (rgb, text) in enumerate(rows):
-            _draw_entry(draw, (x, _FOOTER_TOP + 18 + row * _LINE_HEIGHT), rgb, text)
+        for row, entry in enumerate(rows):
+            _draw_entry(draw, (x, _FOOTER_TOP + 18 + row * _LINE_HEIGHT), entry)
 
 
-def _draw_entry(draw: ImageDraw.ImageDraw, position: tuple[int, int], rgb: RGB | None, text: str) -> None:
+def _draw_entry(draw: ImageDraw.ImageDraw, position: tuple[int, int], entry: _Entry) -> None:
     (x, y), width = position, SIZE // 2 - 2 * _MARGIN
-    if rgb is not None:
-        draw.rectangle([x, y - 10, x + 20, y + 10], fill=rgb)
+    if entry.rgb is not None:
+        draw.rectangle([x, y - 10, x + 20, y + 10], fill=entry.rgb)
         x, width = x + 32, width - 32
-    _text(draw, (x, y), _fitted(text, 25, width), 25, _WHITE, "lm")
+    _text(draw, (x, y), _fitted(entry.text, 25, width, entry.number), 25, _WHITE, "lm")
 
 
 def _draw_facts(draw: ImageDraw.ImageDraw, findings: Findings, run: Run) -> None:
@@ -114,10 +125,11 @@ def _draw_facts(draw: ImageDraw.ImageDraw, findings: Findings, run: Run) -> None
     _text(draw, (SIZE - _MARGIN, bottom), _fitted(findings.algorithm.name, 22, room, made), 22, _GRAY, "rs")
 
 
-def _headline(mark: Mark) -> str:
+def _headline(mark: Mark) -> _Entry:
     numbers = mark.region.measurements[:1]
-    ending = f": {_number(numbers[0])}" if numbers else ""
-    return f"{mark.region.label}{ending}"
+    if not numbers:
+        return _Entry(rgb=mark.rgb, text=mark.region.label)
+    return _Entry(rgb=mark.rgb, text=f"{mark.region.label}: {numbers[0].concept.meaning}", number=_number(numbers[0]))
 
 
 def _number(measurement: Measurement) -> str:
@@ -125,11 +137,12 @@ def _number(measurement: Measurement) -> str:
     value = measurement.value
     digits = 0 if abs(value) >= 100 else 1
     text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
-    return f"{measurement.concept.meaning} {text} {unit}".rstrip()
+    return f" {text} {unit}".rstrip()
 
 
 def _fitted(text: str, size: int, width: int, ending: str = "") -> str:
     """Return a text cut to a width in pixels; the ending is always kept."""
+    text = plain(text)
     if _font(size).getlength(text + ending) <= width:
         return text + ending
     while text and _font(size).getlength(f"{text}...{ending}") > width:

@@ -30,6 +30,7 @@ from dicom_out import codes
 from dicom_out.context import ResultKind, Run
 from dicom_out.equipment import MANUFACTURER, RESEARCH_NOTICE, algorithm_identification, device_observer
 from dicom_out.marks import Mark, outline
+from dicom_out.plain import plain
 from dicom_out.seg import SegmentReference
 from dicom_out.study import stamp
 from dicom_out.uids import tracking_uid
@@ -39,7 +40,6 @@ MAX_OUTLINES = 8
 """Viewers draw all outlines at once; the labels of more cover each other."""
 
 _WHOLE_SERIES = "whole series"
-_ASCII = str.maketrans({"≤": "<=", "≥": ">=", "–": "-", "—": "-", "×": "x", "±": "+/-", "²": "2", "³": "3", "µ": "u"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -133,14 +133,12 @@ def _procedures(source: Dataset) -> list[Code]:
 def _series_groups(parts: _Report) -> list[MeasurementsAndQualitativeEvaluations]:
     """Return TID 1501 about the whole series; categories with a confidence have a group each, to hold it."""
     findings = parts.findings
-    plain = [category for category in findings.categories if category.confidence is None]
-    group = _series_group(parts, _WHOLE_SERIES, plain, [_measurement(m) for m in findings.measurements])
+    unrated = [category for category in findings.categories if category.confidence is None]
+    group = _series_group(parts, _WHOLE_SERIES, unrated, [_measurement(m) for m in findings.measurements])
     notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *findings.warnings)
     for note in notes:
         group[0].ContentSequence.append(
-            hd.TextContentItem(
-                name=codes.COMMENT, value=_ascii(note), relationship_type=RelationshipTypeValues.CONTAINS
-            )
+            hd.TextContentItem(name=codes.COMMENT, value=plain(note), relationship_type=RelationshipTypeValues.CONTAINS)
         )
     return [group, *(_category_group(parts, c) for c in findings.categories if c.confidence is not None)]
 
@@ -240,8 +238,3 @@ def _measurement(measurement: Measurement) -> hd.Measurement:
 
 def _site(site: Site) -> hd.FindingSite:
     return hd.FindingSite(anatomic_location=site.location, laterality=site.laterality)
-
-
-def _ascii(text: str) -> str:
-    """Return our own words in the one repertoire that every Specific Character Set holds."""
-    return text.translate(_ASCII).encode("ascii", "replace").decode()

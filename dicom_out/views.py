@@ -21,6 +21,7 @@ WINDOW_WIDTH = 1500.0
 _MARGIN_MM = 15.0
 _AXIAL_VIEWS = 3
 _MUCH_LUNG = 0.6
+_OPACITY_COUNTS = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ def axial_slices(marks: Sequence[Mark], count: int) -> tuple[int, ...]:
     Parameters
     ----------
     marks : sequence of Mark
-        The opacities choose; the lungs, where there are none; else slices are evenly spread.
+        The opacities choose, then the lungs; where nothing is marked, slices are evenly spread.
     count : int
         Slices of the stack.
     """
@@ -64,10 +65,12 @@ def axial_slices(marks: Sequence[Mark], count: int) -> tuple[int, ...]:
     first, last = (int(marked[0]), int(marked[-1]) + 1) if marked.size else (0, count)
     weight = _areas([mark for mark in marks if mark.region.purpose == Purpose.OPACITY], count)
     edges = np.linspace(first, last, _AXIAL_VIEWS + 1).astype(int)
-    chosen = []
-    for start, stop in pairwise(edges.tolist()):
+    apart = (last - first) // (2 * _AXIAL_VIEWS)
+    chosen: list[int] = []
+    for edge, stop in pairwise(edges.tolist()):
+        start = max([edge, *(index + apart for index in chosen)])
         part = slice(start, max(stop, start + 1))
-        scores = weight[part] if weight[part].any() else extent[part]
+        scores = _OPACITY_COUNTS * weight[part] + extent[part]
         chosen.append(start + int(scores.argmax()) if scores.any() else (start + stop) // 2)
     return tuple(sorted({min(i, count - 1) for i in chosen}, reverse=True))
 

@@ -5,7 +5,7 @@ from pydicom import dcmread
 from dicom_out.build import ResultKind
 from dicom_out.colours import colours
 from dicom_out.marks import marks
-from dicom_out.picture import SIZE
+from dicom_out.picture import SIZE, _fitted
 from dicom_out.views import axial_slices, views
 from inference.findings import Measurement
 from tests import factories
@@ -73,6 +73,22 @@ def test_one_slice_of_each_third_is_shown_where_most_of_the_opacity_is():
         mask[index, 10:30, 10:30] = True
     drawn = marks((factories.opacity_region("opacity", mask, series),), factories.STUDY)
     assert axial_slices(drawn, 24) == (17, 11, 4)
+
+
+def test_slices_shown_are_no_neighbours():
+    series = factories.ct_series(shape=(60, 96, 128))
+    mask = np.zeros(series.pixel_array.shape, dtype=bool)
+    mask[:, 10:12, 10:12] = True
+    mask[18:22, 10:30, 10:30] = True
+    lower, middle, upper = axial_slices(marks((factories.opacity_region("o", mask, series),), factories.STUDY), 60)[
+        ::-1
+    ]
+    assert min(middle - lower, upper - middle) >= 10
+
+
+def test_a_long_line_of_the_legend_keeps_its_number_and_every_sign_can_be_drawn():
+    assert _fitted("a very long label of a region: Opacity percentage", 25, 300, " 12.5 %").endswith("... 12.5 %")
+    assert _fitted("≤ 3 mm", 25, 300) == "<= 3 mm"
 
 
 def test_slices_are_spread_evenly_where_nothing_is_marked():
