@@ -12,11 +12,15 @@ from inference.findings import Algorithm
 
 
 class ResultKind(StrEnum):
-    """The kinds of result objects, in the order in which they are sent."""
+    """The kinds of result objects."""
 
     SEG = "seg"
     SR = "sr"
     KEY_IMAGE = "key-image"
+
+
+_PLACES = (ResultKind.SR, ResultKind.KEY_IMAGE, ResultKind.SEG)
+"""Of their series numbers; the kind of which there can be several comes last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +38,7 @@ class ResultContext:
     revision : int
         1 for the first result of a study; from 2 on it ends every Series Description.
     series_number : int
-        First of the numbers used; each kind adds its place in `ResultKind`.
+        First of the numbers used: the report's, then the key image's, then one for each segmentation.
     series_description_prefix : str
         Begins every Series Description.
     """
@@ -81,9 +85,13 @@ class Run:
         """Device UID (0018,1002): another one whenever the model changes."""
         return uids.device_uid(self.context.pipeline, self.algorithm)
 
-    def series_uid(self, kind: ResultKind) -> UID:
-        """Return the UID of the series that holds the objects of one kind."""
-        return uids.derived_uid("series", *self._identity(), kind)
+    def series_uid(self, kind: ResultKind, index: int) -> UID:
+        """Return the UID of the series of an object: each has its own, since viewers list one object a series."""
+        return uids.derived_uid("series", *self._identity(), kind, str(index))
+
+    def series_number(self, kind: ResultKind, index: int) -> int:
+        """Return the Series Number (0020,0011) of an object."""
+        return self.context.series_number + _PLACES.index(kind) + index - 1
 
     def instance_uid(self, kind: ResultKind, index: int, part: str = "instance") -> UID:
         """Return the UID of one object, or of something inside it."""

@@ -90,10 +90,10 @@ def _segmentation(group: list[Mark], references: Sequence[Dataset], run: Run, in
         pixel_array=masks[0].view(np.uint8) if len(masks) == 1 else np.stack(masks, axis=-1).view(np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(number, mark, run) for number, mark in enumerate(group, start=1)],
-        series_instance_uid=run.series_uid(ResultKind.SEG),
+        series_instance_uid=run.series_uid(ResultKind.SEG, index),
         series_number=1,
         sop_instance_uid=run.instance_uid(ResultKind.SEG, index),
-        instance_number=index,
+        instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=model_name(run.algorithm),
         software_versions=run.algorithm.version[:_LONG_STRING],  # until `stamp` names all
@@ -103,7 +103,8 @@ def _segmentation(group: list[Mark], references: Sequence[Dataset], run: Run, in
     )
     dataset["PixelData"].VR = "OB"  # highdicom leaves the choice to the writer
     _own_dimensions(dataset, str(run.instance_uid(ResultKind.SEG, index, "dimension organization")))
-    stamp(dataset, run, ResultKind.SEG, index, run.context.series_description(f"segmentation: {run.algorithm.name}"))
+    title = group[0].region.label if len(group) == 1 else group[0].region.purpose.value
+    stamp(dataset, run, ResultKind.SEG, index, run.context.series_description(f"{title}: {run.algorithm.name}"))
     return dataset
 
 

@@ -2,7 +2,8 @@
 
 Each region has two groups with one Tracking UID: a volumetric one (TID 1411), which holds all its measurements and
 refers to its segment, and a planar one (TID 1410), an outline on its largest slice with its headline number, because
-viewers draw and list nothing else.
+viewers draw and list nothing else. What has no outline of its own, the whole series or a region that marks nothing, is
+framed: OHIF 3.13 shows no image at all where one tracked finding of a report lacks coordinates.
 
 References
 ----------
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import highdicom
+import numpy as np
 from highdicom import sr as hd
 from highdicom.sr import (
     GraphicTypeValues,
@@ -22,6 +24,7 @@ from highdicom.sr import (
     RelationshipTypeValues,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
@@ -36,10 +39,8 @@ from dicom_out.study import stamp
 from dicom_out.uids import tracking_uid
 from inference.findings import Category, Findings, Measurement, Purpose, Site
 
-MAX_OUTLINES = 8
-"""Viewers draw all outlines at once; the labels of more cover each other."""
-
 _WHOLE_SERIES = "whole series"
+_FRAME_MARGIN_PIXELS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -107,7 +108,7 @@ def report(
     dataset = hd.Comprehensive3DSR(
         evidence=[*references, *{id(s.dataset): s.dataset for s in segments.values()}.values()],
         content=content,
-        series_instance_uid=run.series_uid(ResultKind.SR),
+        series_instance_uid=run.series_uid(ResultKind.SR, 1),
         series_number=1,
         sop_instance_uid=run.instance_uid(ResultKind.SR, 1),
         instance_number=1,
@@ -134,7 +135,7 @@ def _series_groups(parts: _Report) -> list[MeasurementsAndQualitativeEvaluations
     """Return TID 1501 about the whole series; categories with a confidence have a group each, to hold it."""
     findings = parts.findings
     unrated = [category for category in findings.categories if category.confidence is None]
-    group = _series_group(parts, _WHOLE_SERIES, unrated, [_measurement(m) for m in findings.measurements])
+    group = _series_group(parts, unrated, [_measurement(m) for m in findings.measurements])
     notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *findings.warnings)
     for note in notes:
         group[0].ContentSequence.append(
@@ -147,16 +148,14 @@ def _category_group(parts: _Report, category: Category) -> MeasurementsAndQualit
     certainty = hd.Measurement(
         name=codes.CERTAINTY_OF_FINDING, value=100.0 * (category.confidence or 0.0), unit=codes.PERCENT
     )
-    return _series_group(parts, f"{_WHOLE_SERIES}: {category.concept.meaning}", [category], [certainty])
+    return _series_group(parts, [category], [certainty])
 
 
 def _series_group(
-    parts: _Report, label: str, categories: Sequence[Category], measurements: Sequence[hd.Measurement]
+    parts: _Report, categories: Sequence[Category], measurements: Sequence[hd.Measurement]
 ) -> MeasurementsAndQualitativeEvaluations:
     return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.TrackingIdentifier(
-            uid=highdicom.UID(tracking_uid(parts.run.study_instance_uid, label)), identifier=label
-        ),
+        tracking_identifier=_whole_series(parts),
         finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
         algorithm_id=algorithm_identification(parts.findings.algorithm),
         measurements=measurements,
@@ -191,26 +190,73 @@ def _region_groups(
 
 
 def _outline_groups(parts: _Report) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """Return TID 1410 for what can be drawn, opacities first: the largest part of a region on its largest slice."""
+    """Return TID 1410 for every tracked finding: its outline on its largest slice, or the frame; opacities first."""
+    ordered = sorted(parts.marks, key=lambda mark: mark.region.purpose != Purpose.OPACITY)
+    groups = [
+        PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=_frame(parts) if mark.is_empty else _outline(mark, parts),
+            measurements=[_measurement(measurement) for measurement in mark.region.measurements[:1]],
+            **_about(mark, parts),
+        )
+        for mark in ordered
+    ]
+    whole = PlanarROIMeasurementsAndQualitativeEvaluations(
+        referenced_region=_frame(parts),
+        tracking_identifier=_whole_series(parts),
+        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
+        algorithm_id=algorithm_identification(parts.findings.algorithm),
+        measurements=[_measurement(measurement) for measurement in parts.findings.measurements[:1]],
+    )
+    return [*groups, whole]
+
+
+def _outline(mark: Mark, parts: _Report) -> hd.ImageRegion:
+    """Return the outer line of the largest part of a region on its largest slice."""
+    return _polyline(parts, mark.largest_slice, outline(mark.region.mask[mark.largest_slice]))
+
+
+def _frame(parts: _Report) -> hd.ImageRegion:
+    """Return a rectangle around all regions on the slice that shows most of them, or around the middle image."""
+    rows, columns = int(parts.references[0].Rows), int(parts.references[0].Columns)
     drawn = [mark for mark in parts.marks if not mark.is_empty]
-    drawn.sort(key=lambda mark: mark.region.purpose != Purpose.OPACITY)
-    groups = []
-    for mark in drawn[:MAX_OUTLINES]:
-        image = parts.references[mark.largest_slice]
-        region = hd.ImageRegion(
-            graphic_type=GraphicTypeValues.POLYLINE,
-            graphic_data=outline(mark.region.mask[mark.largest_slice]),
-            source_image=hd.SourceImageForRegion(
-                referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
-            ),
-        )
-        headline = [_measurement(measurement) for measurement in mark.region.measurements[:1]]
-        groups.append(
-            PlanarROIMeasurementsAndQualitativeEvaluations(
-                referenced_region=region, measurements=headline, **_about(mark, parts)
-            )
-        )
-    return groups
+    if not drawn:
+        return _polyline(parts, len(parts.references) // 2, _rectangle(0, 0, rows, columns))
+    plane = int(np.sum([mark.areas for mark in drawn], axis=0).argmax())
+    marked = np.any([mark.region.mask[plane] for mark in drawn], axis=0)
+    across, down = np.flatnonzero(marked.any(axis=0)), np.flatnonzero(marked.any(axis=1))
+    margin = _FRAME_MARGIN_PIXELS
+    return _polyline(
+        parts,
+        plane,
+        _rectangle(
+            max(0, int(down[0]) - margin),
+            max(0, int(across[0]) - margin),
+            min(rows, int(down[-1]) + 1 + margin),
+            min(columns, int(across[-1]) + 1 + margin),
+        ),
+    )
+
+
+def _rectangle(top: int, left: int, bottom: int, right: int) -> NDArray[np.float64]:
+    """Return a closed line of (column, row), between pixel edges."""
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+    return np.array(corners, dtype=np.float64)
+
+
+def _polyline(parts: _Report, plane: int, line: NDArray[np.float64]) -> hd.ImageRegion:
+    image = parts.references[plane]
+    return hd.ImageRegion(
+        graphic_type=GraphicTypeValues.POLYLINE,
+        graphic_data=line,
+        source_image=hd.SourceImageForRegion(
+            referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
+        ),
+    )
+
+
+def _whole_series(parts: _Report) -> hd.TrackingIdentifier:
+    uid = tracking_uid(parts.run.study_instance_uid, _WHOLE_SERIES)
+    return hd.TrackingIdentifier(uid=highdicom.UID(uid), identifier=_WHOLE_SERIES)
 
 
 def _about(mark: Mark, parts: _Report) -> _About:

@@ -169,10 +169,10 @@ def stamp(dataset: Dataset, run: Run, kind: ResultKind, index: int, series_descr
     inherit(dataset, run.source)
     set_equipment(dataset, run)
     dataset.SOPInstanceUID = run.instance_uid(kind, index)
-    dataset.SeriesInstanceUID = run.series_uid(kind)
-    dataset.SeriesNumber = run.context.series_number + list(ResultKind).index(kind)
+    dataset.SeriesInstanceUID = run.series_uid(kind, index)
+    dataset.SeriesNumber = run.series_number(kind, index)
     dataset.SeriesDescription = series_description
-    dataset.InstanceNumber = index
+    dataset.InstanceNumber = 1
     if kind != ResultKind.SR:
         dataset.BodyPartExamined = str(run.source.get("BodyPartExamined") or "CHEST")
     created = run.local_time()

@@ -14,8 +14,8 @@ from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedE
 from inference.card import CTInput, KernelPreference, ModelCard
 from inference.findings import Refusal
 from inference.geometry import check_stack
+from inference.kernel import Sharpness, sharpness
 from node.header import InstanceHeader
-from node.kernel import Sharpness, sharpness
 from node.stacks import Plane, Stack
 
 _CHEST = ("CHEST", "THORAX", "LUNG", "TAP", "WHOLEBODY", "WHOLE BODY", "TRUNK")

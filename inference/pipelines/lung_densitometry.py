@@ -4,7 +4,6 @@ Finds the lungs, counts voxels in published bands of Hounsfield units, and marks
 it runs, so that cards can be read by the receiving service.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydicom.sr.coding import Code
 
 from inference.card import CTInput, KernelPreference, ModelCard
 from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, Site
+from inference.kernel import Sharpness, sharpness
 from inference.series import Series, SeriesRefusedError
 
 Mask = NDArray[np.bool_]
@@ -53,7 +53,6 @@ _OPACITY = Code("112001", "DCM", "Opacity")
 _MIN_AXIAL_COSINE = 0.95
 _THICK_MM = 3.0
 _SHORT_MM = 220.0
-_SHARP_KERNEL = re.compile(r"LUNG|BONE|EDGE|ULTRA|SHARP|FC[358]\d|Y[A-D]$|[BHTIQJ][A-Z]?[5-9]\d|[DEL]$")
 
 CARD = ModelCard(
     name="lung-densitometry",
@@ -185,16 +184,16 @@ class _Measured:
                 site=Site(location=_LUNG, laterality=side),
                 measurements=self.lung(mask, None),
             )
-        if self.opacity.any():
-            yield Region(
-                label="opacity",
-                purpose=Purpose.OPACITY,
-                property_category=_ABNORMAL,
-                property_type=_OPACITY,
-                mask=self.opacity,
-                site=Site(location=_LUNG, laterality=self._side(right, left)),
-                measurements=(self._volume(self.opacity, None), self._opacity_share(self.lungs, None)),
-            )
+        # Also where there is none: a report that says 0 mL is not one that is silent.
+        yield Region(
+            label="opacity",
+            purpose=Purpose.OPACITY,
+            property_category=_ABNORMAL,
+            property_type=_OPACITY,
+            mask=self.opacity,
+            site=Site(location=_LUNG, laterality=self._side(right, left)),
+            measurements=(self._volume(self.opacity, None), self._opacity_share(self.lungs, None)),
+        )
 
     def lung(self, mask: Mask, site: Site | None) -> tuple[Measurement, ...]:
         """Volume, mean density and every share of one or both lungs."""
@@ -221,7 +220,7 @@ class _Measured:
 
     def _side(self, right: Mask, left: Mask) -> Code:
         in_right, in_left = bool((self.opacity & right).any()), bool((self.opacity & left).any())
-        return _BOTH if in_right and in_left else _RIGHT if in_right else _LEFT
+        return _BOTH if in_right == in_left else _RIGHT if in_right else _LEFT
 
 
 def _orientation(series: Series) -> Refusal | None:
@@ -274,12 +273,13 @@ def _thickness_mm(series: Series) -> float:
 def _warnings(series: Series, *, classical: bool) -> Iterator[str]:
     header = series.headers[0]
     thickness, coverage = _thickness_mm(series), series.geometry.spacing_mm[0] * len(series.pixel_array)
-    kernel, position = str(header.get("ConvolutionKernel", "")), str(header.get("PatientPosition", ""))
+    position, values = str(header.get("PatientPosition", "")), header.get("ConvolutionKernel") or ""
+    kernel = values if isinstance(values, str) else "\\".join(values)
     if classical:
         yield "Classical lung mask: consolidation is bounded by the ribs, effusion behind the lung may be included."
     if thickness > _THICK_MM:
         yield f"Slices of {thickness:g} mm: partial volume lowers the emphysema index (published on 1 mm slices)."
-    if _SHARP_KERNEL.match(kernel.upper()):
+    if sharpness(kernel) is Sharpness.SHARP:
         yield f"Sharp kernel {kernel}: noise raises the emphysema index; compare only within one kernel."
     if coverage < _SHORT_MM:
         yield f"The stack covers {coverage:.0f} mm: parts of the lungs may be missing."

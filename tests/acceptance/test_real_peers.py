@@ -32,7 +32,7 @@ def test_the_real_ct_sent_by_dcmsend_comes_back_into_orthanc_in_its_study(real_c
         level="SERIES",
         keys={"StudyInstanceUID": study.study_instance_uid, "SeriesDescription": "", "SeriesNumber": ""},
     )
-    assert sorted(series["Modality"] for series in found) == ["OT", "SEG", "SR"]
+    assert sorted(series["Modality"] for series in found) == ["OT", "SEG", "SEG", "SR"]
     assert all(series["SeriesDescription"].startswith("AI") for series in found)
     assert all(int(series["SeriesNumber"]) >= 9500 for series in found)
 

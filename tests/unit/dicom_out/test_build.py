@@ -62,7 +62,10 @@ def test_every_object_names_one_study_and_a_new_series_in_the_range(result):
     assert {d.StudyInstanceUID for d in datasets} == {source.StudyInstanceUID}
     assert source.SeriesInstanceUID not in {d.SeriesInstanceUID for d in datasets}
     kinds = {(d.Modality, d.SeriesInstanceUID, d.SeriesNumber) for d in datasets}
-    assert sorted((modality, number) for modality, _, number in kinds) == [("OT", 9502), ("SEG", 9500), ("SR", 9501)]
+    assert len(kinds) == len(datasets)
+    numbers = sorted((int(number), modality) for modality, _, number in kinds)
+    assert numbers[:2] == [(9500, "SR"), (9501, "OT")]
+    assert numbers[2:] == [(9502 + n, "SEG") for n in range(len(datasets) - 2)]
     assert len({d.SOPInstanceUID for d in datasets}) == len(datasets)
 
 

@@ -62,8 +62,7 @@ def test_one_object_a_segment_beyond_400_frames(real_result):
     labels = [[s.SegmentLabel for s in seg.SegmentSequence] for seg in segs]
     assert labels == [["right lung"], ["left lung"], ["opacity"]]
     assert all(seg.NumberOfFrames <= 400 for seg in segs)
-    assert len({seg.SeriesInstanceUID for seg in segs}) == 1
-    assert [seg.InstanceNumber for seg in segs] == [1, 2, 3]
+    assert len({seg.SeriesInstanceUID for seg in segs}) == 3  # OHIF lists one object a series
 
 
 def test_a_region_that_marks_nothing_has_no_segment(make_result):

@@ -4,7 +4,6 @@ from highdicom.sr import srread
 
 from dicom_out.build import ResultKind
 from dicom_out.marks import MAX_POINTS
-from dicom_out.sr import MAX_OUTLINES
 from inference.findings import Category
 from tests import factories
 from tests.validators import dciodvfy_errors, dsrdump, tid1500reader
@@ -69,6 +68,7 @@ def test_volumetric_group_planar_group_and_segment_share_one_tracking_uid(phanto
     content = read(phantom_result).content
     volumes = {g.tracking_identifier: g.tracking_uid for g in content.get_volumetric_roi_measurement_groups()}
     planes = {g.tracking_identifier: g.tracking_uid for g in content.get_planar_roi_measurement_groups()}
+    del planes["whole series"]
     segments = {s.TrackingID: s.TrackingUID for seg in phantom_result.read(ResultKind.SEG) for s in seg.SegmentSequence}
     assert volumes == planes == segments
     assert len(set(volumes.values())) == 3
@@ -77,6 +77,8 @@ def test_volumetric_group_planar_group_and_segment_share_one_tracking_uid(phanto
 def test_a_planar_group_outlines_the_largest_part_on_the_largest_slice(result):
     regions = {region.label: region for region in result.findings.regions}
     for group in read(result).content.get_planar_roi_measurement_groups():
+        if group.tracking_identifier == "whole series":
+            continue
         region = regions[group.tracking_identifier]
         assert numbers(group) == expected_numbers(region.measurements[:1])
         index = region.mask.sum(axis=(1, 2)).argmax()
@@ -92,14 +94,48 @@ def test_a_planar_group_outlines_the_largest_part_on_the_largest_slice(result):
             assert around.any()
 
 
-def test_at_most_eight_outlines_opacities_first(make_result):
+def test_every_tracked_finding_has_coordinates_without_which_ohif_shows_no_image(make_result):
+    series = factories.ct_series()
+    right, left, opacity = factories.masks(series.pixel_array.shape)
+    category = Category(concept=factories.SEVERITY, value=factories.MODERATE, confidence=0.875)
+    for made in (
+        make_result(series, masks_of=(right, left, opacity)),
+        make_result(series, masks_of=(right, left, np.zeros_like(opacity))),
+        make_result(series, regions=()),
+        make_result(series, categories=(category,)),
+    ):
+        content = read(made).content
+        drawn = {g.tracking_uid for g in content.get_planar_roi_measurement_groups()}
+        others = (*content.get_image_measurement_groups(), *content.get_volumetric_roi_measurement_groups())
+        assert {g.tracking_uid for g in others} <= drawn
+
+
+def test_the_frame_of_the_whole_series_holds_all_regions(phantom_result):
+    (frame,) = (
+        g
+        for g in read(phantom_result).content.get_planar_roi_measurement_groups()
+        if g.tracking_identifier == "whole series"
+    )
+    regions = phantom_result.findings.regions
+    plane = int(sum(r.mask.sum(axis=(1, 2)) for r in regions).argmax())
+    rows, columns = np.nonzero(np.any([r.mask[plane] for r in regions], axis=0))
+    left, top = frame.roi.value.min(axis=0)
+    right, bottom = frame.roi.value.max(axis=0)
+    assert left <= columns.min()
+    assert right > columns.max()
+    assert top <= rows.min()
+    assert bottom > rows.max()
+    assert numbers(frame) == expected_numbers(phantom_result.findings.measurements[:1])
+
+
+def test_opacities_are_outlined_first(make_result):
     series = factories.ct_series()
     right, _, opacity = factories.masks(series.pixel_array.shape)
     lungs = [factories.lung_region(f"part {i}", factories.RIGHT, right, series) for i in range(9)]
     regions = (*lungs, factories.opacity_region("opacity", opacity, series))
     content = read(make_result(series, regions=regions)).content
     drawn = [group.tracking_identifier for group in content.get_planar_roi_measurement_groups()]
-    assert drawn == ["opacity", *[f"part {i}" for i in range(MAX_OUTLINES - 1)]]
+    assert drawn == ["opacity", *[f"part {i}" for i in range(9)], "whole series"]
     assert len(content.get_volumetric_roi_measurement_groups()) == 10
 
 
@@ -121,8 +157,7 @@ def test_findings_without_regions_make_a_valid_report(make_result):
 def test_a_category_keeps_its_confidence_beside_it(make_result):
     category = Category(concept=factories.SEVERITY, value=factories.MODERATE, confidence=0.875)
     result = make_result(categories=(category,))
-    groups = {g.tracking_identifier: g for g in read(result).content.get_image_measurement_groups()}
-    group = groups["whole series: Severity"]
+    _, group = read(result).content.get_image_measurement_groups()
     assert [e.value.meaning for e in group.get_qualitative_evaluations(name=factories.SEVERITY)] == ["Moderate"]
     assert numbers(group) == [("Certainty of Finding", 87.5, "%")]
     assert dciodvfy_errors(result.of(ResultKind.SR)[0]) == []

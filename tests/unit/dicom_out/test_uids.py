@@ -65,7 +65,7 @@ def test_different_parameters_make_different_devices(one, other):
 def test_objects_of_different_runs_have_different_uids(other):
     run = a_run()
     for kind in ResultKind:
-        assert run.series_uid(kind) != other.series_uid(kind)
+        assert run.series_uid(kind, 1) != other.series_uid(kind, 1)
         assert run.instance_uid(kind, 1) != other.instance_uid(kind, 1)
 
 
@@ -77,7 +77,7 @@ def test_another_writer_version_makes_other_objects(monkeypatch):
 
 def test_all_uids_of_one_run_differ():
     run = a_run()
-    made = [run.device_uid, *(run.series_uid(kind) for kind in ResultKind)]
+    made = [run.device_uid, *(run.series_uid(kind, index) for kind in ResultKind for index in (1, 2))]
     made += [run.instance_uid(kind, index) for kind in ResultKind for index in (1, 2, 11)]
     made += [run.instance_uid(ResultKind.SEG, 1, "dimension organization")]
     assert len(set(made)) == len(made)

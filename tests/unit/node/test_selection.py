@@ -3,7 +3,6 @@ import itertools
 import pytest
 
 from inference.card import CTInput, KernelPreference, ModelCard
-from node.kernel import Sharpness, sharpness
 from node.selection import select, selection_hash
 from node.stacks import split
 from tests.unit.node.headers import axial
@@ -88,28 +87,6 @@ def test_what_does_not_fit_is_refused_by_name(headers, code):
 def test_a_chest_abdomen_scan_runs():
     runs, _ = chosen(axial(body_part_examined="CHEST_ABDOMEN"))
     assert len(runs) == 1
-
-
-@pytest.mark.parametrize(
-    ("kernel", "expected"),
-    [
-        ("B30f", Sharpness.SOFT),
-        ("B70f", Sharpness.SHARP),
-        ("Br40d\\3", Sharpness.SOFT),
-        ("Bl57", Sharpness.SHARP),
-        ("I31f\\3", Sharpness.SOFT),
-        ("STANDARD", Sharpness.SOFT),
-        ("LUNG", Sharpness.SHARP),
-        ("BONEPLUS", Sharpness.SHARP),
-        ("FC08", Sharpness.SOFT),
-        ("FC52", Sharpness.SHARP),
-        ("YC", Sharpness.SHARP),
-        ("", Sharpness.UNKNOWN),
-        ("something", Sharpness.UNKNOWN),
-    ],
-)
-def test_kernels_of_the_vendors_are_classified(kernel, expected):
-    assert sharpness(kernel) is expected
 
 
 def test_the_selection_hash_changes_with_pixels_geometry_and_order_only():
