@@ -87,7 +87,7 @@ def _segmentation(group: list[Mark], references: Sequence[Dataset], run: Run, in
     masks = [_planes(mark.region.mask, planes) for mark in group]
     dataset = Segmentation(
         source_images=[references[plane] for plane in planes],
-        pixel_array=masks[0].view(np.uint8) if len(masks) == 1 else np.stack(masks, axis=-1).view(np.uint8),
+        pixel_array=_pixels(masks),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_description(number, mark, run) for number, mark in enumerate(group, start=1)],
         series_instance_uid=run.series_uid(ResultKind.SEG, index),
@@ -113,6 +113,16 @@ def _planes(mask: NDArray[np.bool_], planes: list[int]) -> NDArray[np.bool_]:
     if planes[-1] - planes[0] + 1 == len(planes):
         return mask[planes[0] : planes[-1] + 1]
     return mask[planes]
+
+
+def _pixels(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.uint8]:
+    """Return masks as segment numbers where none overlap, which highdicom reads several times faster, else stacked."""
+    numbers = masks[0].astype(np.uint8)
+    for number, mask in enumerate(masks[1:], start=2):
+        if np.any(numbers[mask]):
+            return np.stack(masks, axis=-1).view(np.uint8)
+        numbers[mask] = number
+    return numbers
 
 
 def _description(number: int, mark: Mark, run: Run) -> SegmentDescription:

@@ -22,6 +22,17 @@ def test_masks_read_back_by_highdicom_are_equal(result):
         assert np.array_equal(seen[region.label], region.mask), region.label
 
 
+def test_overlapping_regions_keep_both_their_masks(make_result):
+    series = factories.ct_series()
+    right, left, _ = factories.masks(series.pixel_array.shape)
+    both = right | left
+    regions = (
+        factories.lung_region("right", factories.RIGHT, right, series),
+        factories.lung_region("both", factories.RIGHT, both, series),
+    )
+    test_masks_read_back_by_highdicom_are_equal(make_result(series, regions=regions))
+
+
 def test_masks_read_back_by_dcmqi_are_equal_and_in_place(result, tmp_path):
     positions = [[float(v) for v in header.ImagePositionPatient] for header in result.series.headers]
     masks = {region.label: region.mask for region in result.findings.regions}
