@@ -25,8 +25,6 @@ logger = logging.getLogger(__name__)
 MAX_PDU = 131072
 _ARTIM_S = 5
 _VERIFICATION = "1.2.840.10008.1.1"
-# Any storage SOP class, private and future ones too, in any transfer syntax: what we cannot read we still keep.
-_config.UNRESTRICTED_STORAGE_SERVICE = True
 
 
 class Server:
@@ -69,7 +67,9 @@ class Server:
         return entity
 
     def start(self) -> None:
-        """Listen.
+        """Listen, from then on for any storage SOP class, private and future ones too, in any transfer syntax.
+
+        What we cannot read we still keep. pynetdicom has one such switch for a whole process.
 
         Raises
         ------
@@ -77,6 +77,7 @@ class Server:
             If the address cannot be had.
         """
         settings = self._settings
+        _config.UNRESTRICTED_STORAGE_SERVICE = True
         self._listener = self._entity.start_server(
             (settings.host, settings.port), block=False, evt_handlers=list(self._bindings)
         )
