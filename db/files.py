@@ -38,7 +38,7 @@ def write_durably(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     Raises
     ------
     OSError
-        If it could not be written; nothing is left under the name then.
+        If it could not be made durable; it is absent, or whole if only its folder could not be synced.
     """
     part = path.with_name(path.name + ".part")
     try:
@@ -66,6 +66,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder_durably(folder: Path) -> None:
+    """Make a folder and those above it, private to the service's user, so that they survive a loss of power."""
+    if folder.is_dir():
+        return
+    make_folder_durably(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def new_spool_name() -> str:
@@ -119,7 +128,7 @@ class Storage:
         return self.root / "node.sqlite3"
 
     def prepare(self) -> None:
-        """Make the folders, private to the service's user, and drop unfinished files of an earlier life.
+        """Make the folders, private to the service's user.
 
         Raises
         ------
@@ -134,6 +143,9 @@ class Storage:
             raise StorageError(f"{error.filename} cannot be made: {error.strerror}. Check storage.path.") from error
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise StorageError(f"The folders under {self.root} lie on different file systems; put them on one.")
+
+    def drop_unfinished(self) -> None:
+        """Remove what an earlier life of this storage's node was still receiving; nothing of it was acknowledged."""
         for part in self.spool.glob("*.part"):
             part.unlink()
 
@@ -169,8 +181,8 @@ class Storage:
             raise ValueError("not a UID")
         return Path("archive") / study_instance_uid[-2:].replace(".", "0") / study_instance_uid / spool_name
 
-    def result_folder(self, study_instance_uid: str, selection_hash: str, pipeline: str) -> Path:
-        """Return the folder of one job's objects, relative to the root."""
+    def result_folder(self, study_instance_uid: str, pipeline: str, job_id: int) -> Path:
+        """Return the folder of one job's objects, relative to the root; no other job ever writes there."""
         if not is_uid(study_instance_uid):
             raise ValueError("not a UID")
-        return Path("results") / study_instance_uid / f"{pipeline}-{selection_hash[:16]}"
+        return Path("results") / study_instance_uid / f"{pipeline}-{job_id}"

@@ -77,7 +77,12 @@ def send(paths: Sequence[Path], peer: Peer) -> Iterator[SendOutcome]:
         One for each file, as soon as it is known; never raises for what the peer or the network does.
     """
     kinds = {path: _kind(path) for path in paths}
-    association = _associate(peer, sorted(set(kinds.values())))
+    try:
+        association = _associate(peer, sorted(set(kinds.values())))
+    except OSError as error:  # a name that cannot be resolved
+        for path in paths:
+            yield SendOutcome(path=path, state=SendState.UNREACHABLE, message=f"{peer.host}: {error.strerror}")
+        return
     # pynetdicom aborts an association of which no context was accepted; that is an answer, not a fault of the line.
     nothing_accepted = bool(association.rejected_contexts) and not association.accepted_contexts
     if not association.is_established and not nothing_accepted:
@@ -103,7 +108,10 @@ def send(paths: Sequence[Path], peer: Peer) -> Iterator[SendOutcome]:
 
 def echo(peer: Peer) -> bool:
     """Say whether a peer answers C-ECHO (PS3.4 A)."""
-    association = _associate(peer, [(_VERIFICATION, str(ImplicitVRLittleEndian))])
+    try:
+        association = _associate(peer, [(_VERIFICATION, str(ImplicitVRLittleEndian))])
+    except OSError:
+        return False
     if not association.is_established:
         return False
     try:

@@ -7,6 +7,7 @@ is not taken for the end of the study.
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,7 +40,8 @@ class Associations:
         self._open: dict[str, _Traffic] = {}
 
     def accepted(self, event: Event) -> None:
-        """Begin to count an association."""
+        """Name an association and begin to count; pynetdicom names those of one second alike."""
+        event.assoc.name = f"association-{uuid.uuid4().hex[:12]}"
         now = self._clock()
         with self._lock:
             self._open[event.assoc.name] = _Traffic(opened_s=now, last_s=now)

@@ -77,6 +77,8 @@ def _head(data_set: memoryview, transfer_syntax_uid: UID) -> tuple[bytes, bool]:
             head = inflater.decompress(bytes(data_set[:SCAN_LIMIT]), SCAN_LIMIT)
         except zlib.error as error:
             raise UnreadableDataSetError("the deflated stream is damaged") from error
+        if not inflater.eof and len(data_set) <= SCAN_LIMIT and len(head) < SCAN_LIMIT:
+            raise UnreadableDataSetError("the deflated stream is cut off")
         return head, inflater.eof
     return bytes(data_set[:SCAN_LIMIT]), len(data_set) <= SCAN_LIMIT
 

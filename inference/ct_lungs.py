@@ -117,7 +117,7 @@ def find_lungs_r231(series: Series, path: Path, *, device: str) -> Lungs | Refus
     inferer.model.to(inferer.device)
     hounsfield = upright(series.pixel_array, series.geometry)
     labels = upright(inferer.apply(np.ascontiguousarray(hounsfield, dtype=np.int16)), series.geometry)
-    voxel_ml = float(np.prod(series.geometry.spacing_mm)) / 1000
+    voxel_ml = series.geometry.voxel_volume_ml
     volumes_ml = [float((labels == side).sum()) * voxel_ml for side in (1, 2)]
     if min(volumes_ml) < lung_air.MIN_LUNG_ML:
         return Refusal(

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from inference.findings import Refusal
 
 MIN_SLICES = 10
+MIN_PLANE_COSINE = 0.95
+"""Between the normal of a slice and an axis of the patient, for the slice to be named after that axis."""
 _POSITION_TOLERANCE_MM = 0.01
 _UNEVEN_TOLERANCE = 0.05
 _TILT_TOLERANCE_MM = 0.05

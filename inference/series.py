@@ -41,15 +41,12 @@ class Series:
         supine, head-first patient: from feet to head).
     pixel_array : ndarray of int16 or float32, shape (slices, rows, columns)
         In Hounsfield units. int16 where slope and intercept are whole numbers.
-    padding : ndarray of bool, same shape, or None
-        Voxels outside the scanned field (Pixel Padding Value (0028,0120)).
     geometry : Geometry
         In the frame of reference of the source.
     """
 
     headers: tuple[Dataset, ...]
     pixel_array: NDArray[np.generic]
-    padding: NDArray[np.bool_] | None
     geometry: Geometry
 
     @property
@@ -84,11 +81,10 @@ def load(paths: Sequence[Path]) -> Series:
         raise SeriesRefusedError(checked)
     order = np.argsort(slice_positions(positions, orientation))
     datasets = [datasets[i] for i in order]
-    pixel_array, padding = _decode(datasets)
+    pixel_array = _decode(datasets)
     return Series(
         headers=tuple(datasets),
         pixel_array=pixel_array,
-        padding=padding,
         geometry=_geometry(datasets[0], positions[order[0]], checked),
     )
 
@@ -111,13 +107,14 @@ def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     return x, y, z
 
 
-def _decode(datasets: Sequence[Dataset]) -> tuple[NDArray[np.generic], NDArray[np.bool_] | None]:
+def _decode(datasets: Sequence[Dataset]) -> NDArray[np.generic]:
     """Decode every slice to Hounsfield units and drop the pixel data from the headers."""
     slices: list[NDArray[np.generic]] = []
-    paddings: list[NDArray[np.bool_] | None] = []
     for dataset in datasets:
         try:
             stored = dataset.pixel_array
+        except (MemoryError, OSError):
+            raise  # of this machine, not of the data: a fault, and tried again
         except Exception as error:
             raise SeriesRefusedError(
                 Refusal(
@@ -126,20 +123,9 @@ def _decode(datasets: Sequence[Dataset]) -> tuple[NDArray[np.generic], NDArray[n
                     remedy="Send the series again, uncompressed if need be.",
                 )
             ) from error
-        paddings.append(_padding(dataset, stored))
         slices.append(_hounsfield(dataset, stored))
         del dataset.PixelData
-    padded = [p if p is not None else np.zeros(s.shape, bool) for p, s in zip(paddings, slices, strict=True)]
-    return np.stack(slices), np.stack(padded) if any(p is not None for p in paddings) else None
-
-
-def _padding(dataset: Dataset, stored: NDArray[np.generic]) -> NDArray[np.bool_] | None:
-    if "PixelPaddingValue" not in dataset:
-        return None
-    low = int(dataset.PixelPaddingValue)
-    high = int(dataset.get("PixelPaddingRangeLimit", low))
-    mask: NDArray[np.bool_] = np.greater_equal(stored, min(low, high)) & np.less_equal(stored, max(low, high))
-    return mask if mask.any() else None
+    return np.stack(slices)
 
 
 def _hounsfield(dataset: Dataset, stored: NDArray[np.generic]) -> NDArray[np.generic]:

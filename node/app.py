@@ -53,6 +53,9 @@ class Node:
         self._storage = Storage(config.storage.path)
         self._storage.prepare()
         self._lock = self._storage.lock()
+        self._storage.drop_unfinished()
+        # Refuses a network mount now, before anything is acknowledged on it; connects when it is first used.
+        self._database = Database(f"sqlite:///{self._storage.database}")
         self._associations = Associations()
         self._quarantine = Quarantine(
             self._storage.quarantine, quota_bytes=config.storage.quarantine_quota_mb * 1_000_000
@@ -74,7 +77,6 @@ class Node:
             devices=config.engine.devices, time_limit_s=config.engine.time_limit_s, log_level=config.log.level
         )
         self._engine.start()
-        self._database = Database(f"sqlite:///{self._storage.database}")
         schema.upgrade(self._database)
         with self._database.write() as session:
             requeued = jobs.requeue_running(session)
@@ -130,7 +132,7 @@ class Node:
         logger.info("stopped; %d running jobs queued again", requeued, extra={"action": "stop"})
 
     def _index(self) -> datetime | None:
-        """Empty the spool; what comes meanwhile is left to the next wake."""
+        """Index a batch, and come back soon while there may be more."""
         indexed = self._indexer.run()
         if not indexed.total:
             return None

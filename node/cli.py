@@ -42,6 +42,8 @@ def _config(path: Path | None) -> Config:
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Run the node: receive, infer, deliver. Ends cleanly on SIGTERM or Ctrl-C."""
+    from sqlalchemy.exc import DatabaseError
+
     from db.files import StorageError
     from db.session import UnsafeStorageError
     from node.app import serve as run
@@ -51,6 +53,8 @@ def serve(config: ConfigOption = None) -> None:
         run(settings)
     except (StorageError, UnsafeStorageError) as error:
         _fail(str(error))
+    except DatabaseError as error:
+        _fail(f"the database in {settings.storage.path} cannot be used: {error.orig}. Restore it or move it away.")
     except OSError as error:
         _fail(f"cannot listen on {settings.dicom.host}:{settings.dicom.port}: {error.strerror}. Check [dicom].")
 

@@ -2,18 +2,21 @@
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from db.files import Storage
 from db.repository import jobs
-from db.repository.jobs import NewResult, Retry, StartedJob
+from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
 from db.session import Database
 from node.config import Config
 from node.engine import Ending, Failure, LocalEngine
 from node.worker import JobOutcome, JobSpec, ResultFile
 
 logger = logging.getLogger(__name__)
+
+_RECORD_AGAIN = timedelta(seconds=1)
+_NEVER = Retry(max_attempts=0, after_s=0)
 
 
 class Dispatcher:
@@ -43,6 +46,7 @@ class Dispatcher:
         self._on_ended = on_ended
         self._retry = Retry(max_attempts=config.engine.max_attempts, after_s=config.engine.retry_after_s)
         self._accepting = True
+        self._unrecorded: list[tuple[JobSpec, JobOutcome | Failure]] = []
 
     def run(self) -> datetime | None:
         """Start due jobs on free devices.
@@ -52,13 +56,24 @@ class Dispatcher:
         datetime or None
             When the next failed job is to be tried again.
         """
+        unrecorded, self._unrecorded = self._unrecorded, []
+        for spec, outcome in unrecorded:
+            self._conclude(spec, outcome)
         while self._accepting and (device := self._engine.free_device()) is not None:
             with self._database.write() as session:
                 job = jobs.start_next(session, device=device, now=datetime.now(UTC))
             if job is None:
                 break
             logger.info("job %d starts on %s", job.id, device, extra={"action": "job", "job": job.id})
-            self._engine.submit(self._spec(job), device, self._ended)
+            spec = self._spec(job)
+            try:
+                self._engine.submit(spec, device, self._ended)
+            except Exception as error:
+                logger.exception("job %d could not be started", job.id, extra={"action": "job", "job": job.id})
+                self._conclude(spec, Failure(ending=Ending.FAULT, message=f"could not be started: {error}"))
+                break
+        if self._unrecorded:
+            return datetime.now(UTC) + _RECORD_AGAIN
         with self._database.read() as session:
             return jobs.next_retry_at(session)
 
@@ -76,22 +91,28 @@ class Dispatcher:
             created_at=job.created_at,
             paths=tuple(root / path for path in job.paths),
             storage=root,
-            result_folder=self._storage.result_folder(job.study_instance_uid, job.selection_hash, job.pipeline),
+            result_folder=self._storage.result_folder(job.study_instance_uid, job.pipeline, job.id),
             weights=Path(self._config.storage.weights),
             series_number=self._config.results.series_number,
             series_description_prefix=self._config.results.series_description_prefix,
         )
 
     def _ended(self, spec: JobSpec, outcome: JobOutcome | Failure) -> None:
+        self._conclude(spec, outcome)
+        self._on_ended()
+
+    def _conclude(self, spec: JobSpec, outcome: JobOutcome | Failure) -> None:
+        """Record how a job ended; what cannot be recorded now is kept and recorded by a later run."""
         try:
             if isinstance(outcome, JobOutcome):
                 self._record(spec, outcome)
             else:
                 self._record_failure(spec, outcome)
+        except UnequalResultError as error:
+            self._conclude(spec, Failure(ending=Ending.UNEQUAL_RESULT, message=str(error)))
         except Exception:
-            # The job stays "running" in the database and is queued again at the next start.
-            logger.exception("the end of job %d could not be recorded", spec.job_id, extra={"action": "job"})
-        self._on_ended()
+            logger.exception("the end of job %d could not be recorded yet", spec.job_id, extra={"action": "job"})
+            self._unrecorded.append((spec, outcome))
 
     def _record(self, spec: JobSpec, outcome: JobOutcome) -> None:
         now = datetime.now(UTC)
@@ -121,8 +142,9 @@ class Dispatcher:
         now = datetime.now(UTC)
         died = failure.ending in {Ending.TIME_LIMIT, Ending.WORKER_DIED}
         record = jobs.worker_died if died else jobs.fail
+        retry = _NEVER if failure.ending is Ending.UNEQUAL_RESULT else self._retry
         with self._database.write() as session:
-            record(session, spec.job_id, now=now, code=failure.ending.value, message=failure.message, retry=self._retry)
+            record(session, spec.job_id, now=now, code=failure.ending.value, message=failure.message, retry=retry)
         logger.warning("job %d failed: %s", spec.job_id, failure.message, extra={"action": "job", "job": spec.job_id})
 
 

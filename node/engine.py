@@ -1,10 +1,11 @@
-"""Where a job runs: one spawned process per device, replaced when it dies, killed when it hangs.
+"""Where a job runs: one spawned process per device, replaced before the next job if it died, killed when it hangs.
 
 The pool is pebble's: unlike the standard library's it can end a task that does not end itself.
 """
 
 import logging
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -26,6 +27,7 @@ class Ending(StrEnum):
     TIME_LIMIT = "time-limit"
     WORKER_DIED = "worker-died"
     STOPPED = "stopped"
+    UNEQUAL_RESULT = "unequal-result"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +64,8 @@ class LocalEngine:
         self._run = run
         self._running: dict[str, ProcessFuture[JobOutcome]] = {}
         self._stopping = False
-        context = multiprocessing.get_context("spawn")
-        self._pools = {
-            device: ProcessPool(max_workers=1, context=context, initializer=worker.start, initargs=[log_level])
-            for device in devices
-        }
+        self._log_level = log_level
+        self._pools = {device: self._make_pool() for device in devices}
 
     def start(self) -> None:
         """Start every worker, so that its imports are paid before the first job."""
@@ -87,6 +86,9 @@ class LocalEngine:
 
         `done` is called from another thread when it ended; perhaps not if the engine was stopped before.
         """
+        if not self._pools[device].active:  # pebble gives a pool up whose worker died with nothing to do
+            logger.warning("the worker of %s died while idle and is replaced", device, extra={"action": "engine"})
+            self._pools[device] = self._make_pool()
         future = self._pools[device].schedule(self._run, args=[spec, device], timeout=self._time_limit_s)
         self._running[device] = future
 
@@ -97,6 +99,14 @@ class LocalEngine:
             done(spec, outcome)
 
         future.add_done_callback(finished)
+
+    def _make_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=1,
+            context=multiprocessing.get_context("spawn"),
+            initializer=worker.start,
+            initargs=[self._log_level, os.getpid()],
+        )
 
     def stop(self) -> None:
         """Kill every worker, with whatever it is doing."""

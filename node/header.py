@@ -8,13 +8,14 @@ PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydicom.dataset import Dataset
 
-_T = TypeVar("_T")
+_Number = TypeVar("_Number", int, float)
+_LIMIT = 2**31
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,16 +103,18 @@ def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     return (value.strip(),) if isinstance(value, str) else tuple(str(v).strip() for v in value)
 
 
-def _number(dataset: Dataset, keyword: str, kind: Callable[[Any], _T]) -> _T | None:
+def _number(dataset: Dataset, keyword: str, kind: type[_Number]) -> _Number | None:
+    """Return a number within the range of IS (PS3.5 6.2), as no database holds more; None where there is none."""
     try:
-        return kind(_value(dataset, keyword))
-    except (TypeError, ValueError):
+        number = kind(_value(dataset, keyword))
+    except (TypeError, ValueError, OverflowError):
         return None
+    return number if abs(number) < _LIMIT else None
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     try:
         values = tuple(float(v) for v in _value(dataset, keyword))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return values if len(values) == count else None
+    return values if len(values) == count and all(abs(value) < _LIMIT for value in values) else None

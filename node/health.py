@@ -1,19 +1,23 @@
 """How the node is: what a monitor asks and what a person should look at."""
 
 import shutil
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 
-from db.files import Storage
+from sqlalchemy.exc import DatabaseError
+
+from db.files import Storage, spool_time_s
 from db.repository import reports
 from db.repository.reports import Counts, StudyReport
 from db.session import Database
-from db.states import JobState
+from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
 from node.config import Config
 
 _DELIVERY_LATE = timedelta(minutes=10)
+_SPOOL_LATE_S = 300.0
 _DISK_LOW_GB = 5.0
 
 
@@ -74,14 +78,19 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
     )
     spooled = len(storage.spooled()) if storage.spool.is_dir() else 0
     disk_free_gb = shutil.disk_usage(storage.root if storage.root.is_dir() else storage.root.anchor).free / 1e9
+    problems = [*_service_problems(config, answering, disk_free_gb), *_file_problems(storage)]
     counts, studies = None, []
     if storage.database.is_file():
         database = Database(f"sqlite:///{storage.database}")
-        with database.read() as session:
-            counts = reports.counts(session)
-            studies = reports.studies(session, newest=newest, study_instance_uid=study_instance_uid)
-        database.close()
-    problems = [*_service_problems(config, answering, disk_free_gb), *(_work_problems(counts) if counts else ())]
+        try:
+            with database.read() as session:
+                counts = reports.counts(session)
+                studies = reports.studies(session, newest=newest, study_instance_uid=study_instance_uid)
+            problems += _work_problems(counts, config)
+        except DatabaseError as error:
+            problems.append(Problem(severity=Severity.CRITICAL, message=f"the database cannot be read: {error.orig}"))
+        finally:
+            database.close()
     return Health(
         answering=answering,
         spooled=spooled,
@@ -113,7 +122,28 @@ def _service_problems(config: Config, answering: bool, disk_free_gb: float) -> l
     return problems
 
 
-def _work_problems(counts: Counts) -> list[Problem]:
+def _file_problems(storage: Storage) -> list[Problem]:
+    problems = []
+    oldest = next(iter(storage.spooled()), None) if storage.spool.is_dir() else None
+    if oldest and time.time() - spool_time_s(oldest) > _SPOOL_LATE_S:
+        problems.append(
+            Problem(
+                severity=Severity.CRITICAL,
+                message="received files wait in the spool for over 5 minutes; the log of `serve` says why",
+            )
+        )
+    aside = sum(1 for _ in storage.quarantine.glob("acknowledged/*.dcm"))
+    if aside:
+        problems.append(
+            Problem(
+                severity=Severity.CRITICAL,
+                message=f"{aside} received files could not be indexed; see {storage.quarantine / 'acknowledged'}",
+            )
+        )
+    return problems
+
+
+def _work_problems(counts: Counts, config: Config) -> list[Problem]:
     problems = [
         Problem(severity=Severity.WARNING, message=f"study {uid} is held: {reason}")
         for uid, reason in counts.holds.items()
@@ -123,6 +153,19 @@ def _work_problems(counts: Counts) -> list[Problem]:
         for state in (JobState.FAILED, JobState.QUARANTINED)
         if (number := counts.jobs.get(state.value))
     ]
+    problems += [
+        Problem(
+            severity=Severity.WARNING,
+            message=f"{number} result objects were not delivered ({state.value}); see `opacity-node jobs`",
+        )
+        for state in (DeliveryState.FAILED, DeliveryState.UNSUPPORTED)
+        if (number := counts.deliveries.get(state.value))
+    ]
+    longest = timedelta(seconds=2 * config.engine.time_limit_s)
+    if counts.oldest_running_job_since and datetime.now(UTC) - counts.oldest_running_job_since > longest:
+        problems.append(
+            Problem(severity=Severity.CRITICAL, message="a job is marked as running for twice its time limit")
+        )
     oldest = counts.oldest_pending_delivery_since
     if oldest and datetime.now(UTC) - oldest > _DELIVERY_LATE:
         problems.append(

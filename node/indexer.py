@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import mmap
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
+from sqlalchemy.exc import OperationalError
 
-from db.files import Storage, is_uid, spool_time_s, sync_folder
+from db.files import Storage, is_uid, make_folder_durably, spool_time_s, sync_folder
 from db.repository import intake
 from db.session import Database
 from handlers.quarantine import Quarantine
@@ -25,6 +27,7 @@ from node.header import InstanceHeader, text_of
 logger = logging.getLogger(__name__)
 
 BATCH = 100
+_READ_AGAIN_FOR_S = 600.0
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
 
@@ -36,12 +39,14 @@ class Indexed:
     stored: int = 0
     duplicates: int = 0
     conflicts: int = 0
-    unreadable: int = 0
+    left_over: int = 0
+    """Had rows already, and were moved only now, after a crash."""
+    quarantined: int = 0
 
     @property
     def total(self) -> int:
-        """All files that left the spool."""
-        return self.stored + self.duplicates + self.conflicts + self.unreadable
+        """All files of the batch."""
+        return self.stored + self.duplicates + self.conflicts + self.left_over + self.quarantined
 
 
 class Indexer:
@@ -69,10 +74,9 @@ class Indexer:
             return Indexed()
         with self._database.read() as session:
             moved = intake.already_indexed(session, names)
+        left_over = len(moved)
         received = [r for name in names if name not in moved and (r := self._read(name)) is not None]
-        unreadable = len(names) - len(moved) - len(received)
-        with self._database.write() as session:
-            outcomes = intake.add(session, received)
+        received, outcomes = self._add(received)
         for instance, outcome in zip(received, outcomes, strict=True):
             if outcome is intake.Intake.DUPLICATE:
                 (self._storage.spool / instance.spool_name).unlink()
@@ -84,22 +88,46 @@ class Indexer:
             stored=outcomes.count(intake.Intake.STORED),
             duplicates=outcomes.count(intake.Intake.DUPLICATE),
             conflicts=outcomes.count(intake.Intake.CONFLICT),
-            unreadable=unreadable,
+            left_over=left_over,
+            quarantined=len(names) - left_over - len(received),
         )
 
     def _read(self, name: str) -> intake.ReceivedInstance | None:
-        path = self._storage.spool / name
         try:
             return read_spool_file(self._storage, name)
-        except Exception as error:  # noqa: BLE001 - acknowledged bytes must leave the spool, whatever the parser raises
-            kept = self._quarantine.take(path, reason=f"{type(error).__name__}: {error}")
-            logger.error(  # noqa: TRY400 - a trace could quote the header
-                "a spool file cannot be read (%s); kept as %s",
-                type(error).__name__,
-                kept.relative_to(self._storage.root),
-                extra={"action": "index"},
-            )
-            return None
+        except (OSError, MemoryError) as error:
+            if time.time() - spool_time_s(name) < _READ_AGAIN_FOR_S:
+                raise  # of this machine, not of the file: it stays in the spool and is read again
+            self._set_aside(name, error)
+        except Exception as error:  # noqa: BLE001 - what cannot be read must not hold up the rest, whatever is raised
+            self._set_aside(name, error)
+        return None
+
+    def _add(
+        self, received: list[intake.ReceivedInstance]
+    ) -> tuple[list[intake.ReceivedInstance], list[intake.Intake]]:
+        """Put instances into rows; those that the database cannot hold are set aside, and not returned."""
+        try:
+            with self._database.write() as session:
+                return received, intake.add(session, received)
+        except OperationalError:
+            raise  # of the database, not of an instance
+        except Exception as error:  # noqa: BLE001 - as in _read
+            if len(received) == 1:
+                self._set_aside(received[0].spool_name, error)
+                return [], []
+            logger.warning("a batch cannot be indexed as a whole (%s)", type(error).__name__, extra={"action": "index"})
+        one_by_one = [self._add([instance]) for instance in received]
+        return [i for some, _ in one_by_one for i in some], [o for _, some in one_by_one for o in some]
+
+    def _set_aside(self, name: str, error: Exception) -> None:
+        kept = self._quarantine.take(self._storage.spool / name, reason=f"{type(error).__name__}: {error}")
+        logger.error(
+            "a spool file cannot be indexed (%s); kept as %s",
+            type(error).__name__,
+            kept.relative_to(self._storage.root),
+            extra={"action": "index"},
+        )
 
     def _move(self, targets: dict[str, str]) -> None:
         """Move spool files to their archive paths; those that moved before a crash are left as they are."""
@@ -107,14 +135,11 @@ class Indexer:
         for spool_name, relative in targets.items():
             target = self._storage.root / relative
             if target.parent not in folders:
-                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder_durably(target.parent)
                 folders.add(target.parent)
             (self._storage.spool / spool_name).rename(target)
         for folder in folders:
             sync_folder(folder)
-            sync_folder(folder.parent)
-        if folders:
-            sync_folder(self._storage.archive)
 
     def _log_conflicts(self, received: list[intake.ReceivedInstance], outcomes: list[intake.Intake]) -> None:
         conflicting = {

@@ -22,6 +22,8 @@ from node.config import Config, Destination
 
 logger = logging.getLogger(__name__)
 
+_ROUND_FAILED = 3
+"""A round that broke counts as so many failed attempts."""
 _FINAL = {
     SendState.SENT: DeliveryState.SENT,
     SendState.WARNED: DeliveryState.WARNED,
@@ -64,6 +66,7 @@ class Outbox:
         self._on_done = on_done
         self._backoff = Backoff(first_s=config.outbox.retry_after_s, limit_s=config.outbox.retry_at_most_every_s)
         self._busy: set[str] = set()
+        self._paused: dict[str, datetime] = {}
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(max(1, len(config.destinations)), thread_name_prefix="outbox")
 
@@ -78,24 +81,27 @@ class Outbox:
         now = datetime.now(UTC)
         with self._database.read() as session:
             names = deliveries.due_destinations(session, now)
+            next_due = deliveries.next_due_at(session, after=now)
         for name in names:
             with self._lock:
-                if name in self._busy:
+                if name in self._busy or self._paused.get(name, now) > now:
                     continue
                 self._busy.add(name)
             self._threads.submit(self._round, name)
-        with self._database.read() as session:
-            return deliveries.next_due_at(session, after=now)
+        return min((t for t in (next_due, *self._paused.values()) if t is not None and t > now), default=None)
 
     def stop(self) -> None:
-        """Wait for the objects that are on the wire."""
+        """Wait for the rounds that are under way."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _round(self, name: str) -> None:
         try:
             self._deliver(name)
+            self._paused.pop(name, None)
         except Exception:
+            # Nothing could be recorded, so that it is still due: without a pause it would be sent over and over.
             logger.exception("delivery to %s failed", name, extra={"action": "deliver"})
+            self._paused[name] = datetime.now(UTC) + self._backoff.after(_ROUND_FAILED)
         finally:
             with self._lock:
                 self._busy.discard(name)
@@ -110,6 +116,8 @@ class Outbox:
             self._record([self._failed(d, SendState.UNREACHABLE, None, message) for d in waiting])
             return
         intact = [d for d in waiting if self._intact(d)]
+        if not intact:
+            return
         outcomes = list(self._send(destination, intact))
         logger.info(
             "%d of %d objects delivered to %s%s",

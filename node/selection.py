@@ -18,6 +18,8 @@ from inference.kernel import Sharpness, sharpness
 from node.header import InstanceHeader
 from node.stacks import Plane, Stack
 
+_ROUNDING = 1.01
+"""Positions are written with few digits, and the distances between them are off by as much."""
 _CHEST = ("CHEST", "THORAX", "LUNG", "TAP", "WHOLEBODY", "WHOLE BODY", "TRUNK")
 _ENHANCED = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _REFORMATS = frozenset({"MPR", "REFORMATTED", "CURVED", "MIP", "MINIP", "VOLUME RENDERED", "3D", "PROJECTION IMAGE"})
@@ -135,7 +137,7 @@ def _wrong_shape(stack: Stack, wanted: CTInput) -> Refusal | None:
         return checked
     thinnest, thickest = wanted.thickness_mm
     thickness = max(first.slice_thickness or checked, checked)
-    if not thinnest <= thickness <= thickest:
+    if not thinnest / _ROUNDING <= thickness <= thickest * _ROUNDING:
         return Refusal(
             code="thickness",
             reason=f"Slices of {thickness:g} mm; the pipeline reads {thinnest:g} to {thickest:g} mm.",

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.exc import OperationalError
+
 from db.files import Storage, spool_time_s
 from db.repository import settling
 from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
@@ -75,19 +77,21 @@ class Settler:
             if isinstance(verdict, _Wait):
                 waits.append(verdict.until)
             else:
-                self._settle(study, verdict)
+                self._settle_or_hold(study, verdict)
         return min(waits, default=None)
 
     def _verdict(self, study: ReceivingStudy, now: datetime) -> SettleReason | _Wait:
         settle = self._config.settle
         quiet_at = study.last_received_at + timedelta(seconds=quiet_time_s(study.modalities, settle))
         given_up_at = study.opened_at + timedelta(seconds=settle.max_wait_s)
+        due_at = min(quiet_at, given_up_at)
+        if now < due_at:
+            return _Wait(until=due_at)
+        if self._spooled_before(due_at):
+            return _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
         if now >= given_up_at:
             return SettleReason.MAX_WAIT
-        if now < quiet_at:
-            return _Wait(until=min(quiet_at, given_up_at))
-        sending = self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s)
-        if sending or self._spooled_before(quiet_at):
+        if self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s):
             return _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
         return SettleReason.QUIET
 
@@ -96,8 +100,21 @@ class Settler:
         oldest = next(iter(self._storage.spooled()), None)
         return oldest is not None and spool_time_s(oldest) <= moment.timestamp()
 
+    def _settle_or_hold(self, study: ReceivingStudy, reason: SettleReason) -> None:
+        """Settle a study; one that cannot be is held, so that it does not stand in the way of the others."""
+        try:
+            self._settle(study, reason)
+        except OperationalError:
+            raise  # of the database, not of the study
+        except Exception as error:
+            logger.exception("study %s cannot be settled", study.study_instance_uid, extra={"action": "settle"})
+            with self._database.write() as session:
+                settling.hold(session, study.id, reason=f"settling failed: {type(error).__name__}")
+
     def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
         with self._database.write() as session:
+            if not settling.unchanged(session, study):
+                return
             stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
             jobs, decisions = self._decide(stored)
             new = settling.settle(

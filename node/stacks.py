@@ -15,10 +15,8 @@ from enum import Enum
 
 import numpy as np
 
-from inference.geometry import plane_normal, slice_positions
+from inference.geometry import MIN_PLANE_COSINE, plane_normal, slice_positions
 from node.header import InstanceHeader
-
-_AXIAL_COSINE = 0.9
 
 
 class Plane(Enum):
@@ -136,6 +134,6 @@ def _plane(instance: InstanceHeader) -> Plane:
     if instance.image_orientation_patient is None:
         return Plane.NONE
     normal = np.abs(plane_normal(instance.image_orientation_patient))
-    if normal.max() < _AXIAL_COSINE or not np.isfinite(normal).all():
+    if normal.max() < MIN_PLANE_COSINE or not np.isfinite(normal).all():
         return Plane.OBLIQUE
     return (Plane.SAGITTAL, Plane.CORONAL, Plane.AXIAL)[int(normal.argmax())]

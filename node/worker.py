@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from db.files import write_durably
+from db.files import make_folder_durably, write_durably
 from inference.findings import Findings, Measurement, Refusal
 
 _PR_SET_PDEATHSIG = 1
@@ -85,25 +85,24 @@ class _Stopwatch:
         self.seconds[name] = round(time.perf_counter() - start, 4)
 
 
-def start(log_level: str) -> None:
+def start(log_level: str, node_pid: int) -> None:
     """Prepare a worker process: die with the node, leave signals to it, import what every job needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
+    _die_with(node_pid)
     logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
     from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
     from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
 
 
-def _die_with_parent() -> None:
+def _die_with(node_pid: int) -> None:
     """Have the kernel kill this process when the thread that started it ends, which is at the end of the node."""
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent or parent == 1:
-        os._exit(1)  # the parent died before the kernel was told
+    if os.getppid() != node_pid:
+        os._exit(1)  # the node died before the kernel was told
 
 
 def run(spec: JobSpec, device: str) -> JobOutcome:
@@ -154,7 +153,7 @@ def _write(spec: JobSpec, item: Any) -> ResultFile:  # noqa: ANN401 - a ResultOb
 
     data = encode(item.dataset)
     folder = spec.storage / spec.result_folder
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder_durably(folder)
     relative = spec.result_folder / f"{item.kind.value}-{item.index}.dcm"
     write_durably(spec.storage / relative, (data,))
     return ResultFile(

@@ -98,7 +98,6 @@ def ct_series(
     return Series(
         headers=headers,
         pixel_array=volume,
-        padding=None,
         geometry=Geometry(
             origin_mm=(-160.0, -144.125, -50.3),
             row_direction=(1.0, 0.0, 0.0),

@@ -19,6 +19,7 @@ class Counts:
     jobs: dict[str, int]
     deliveries: dict[str, int]
     oldest_pending_delivery_since: datetime | None
+    oldest_running_job_since: datetime | None
     holds: dict[str, str] = field(default_factory=dict)
     """Why each held study is held, by Study Instance UID."""
 
@@ -102,6 +103,7 @@ def counts(session: Session) -> Counts:
         jobs=_by_state(session, Job.state),
         deliveries=_by_state(session, Delivery.state),
         oldest_pending_delivery_since=oldest,
+        oldest_running_job_since=session.scalar(select(func.min(Job.started_at)).where(Job.state == JobState.RUNNING)),
         holds={uid: reason or "" for uid, reason in held},
     )
 

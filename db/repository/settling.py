@@ -99,6 +99,18 @@ def instances(session: Session, study_id: int) -> list[StoredInstance]:
     ]
 
 
+def unchanged(session: Session, study: ReceivingStudy) -> bool:
+    """Say whether a study still stands as it was read: being received, and nothing more came."""
+    row = session.get_one(Study, study.id)
+    return row.state is StudyState.RECEIVING and row.last_received_at == study.last_received_at
+
+
+def hold(session: Session, study_id: int, *, reason: str) -> None:
+    """Take a study out of the flow until a person has seen to it."""
+    study = session.get_one(Study, study_id)
+    study.state, study.hold_reason = StudyState.HELD, reason
+
+
 def settle(
     session: Session,
     study_id: int,

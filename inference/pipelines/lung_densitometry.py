@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 
 from inference.card import CTInput, KernelPreference, ModelCard
 from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, Site
+from inference.geometry import MIN_PLANE_COSINE
 from inference.kernel import Sharpness, sharpness
 from inference.series import Series, SeriesRefusedError
 
@@ -50,7 +51,6 @@ _ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 _OPACITY = Code("112001", "DCM", "Opacity")
 
-_MIN_AXIAL_COSINE = 0.95
 _THICK_MM = 3.0
 _SHORT_MM = 220.0
 
@@ -211,8 +211,8 @@ class _Measured:
         return self._volume(mask, site), mean, *shares, self._opacity_share(mask, site)
 
     def _volume(self, mask: Mask, site: Site | None) -> Measurement:
-        voxel_ml = float(np.prod(self.series.geometry.spacing_mm)) / 1000
-        return Measurement(concept=_VOLUME, value=float(mask.sum()) * voxel_ml, unit=_ML, site=site)
+        volume = float(mask.sum()) * self.series.geometry.voxel_volume_ml
+        return Measurement(concept=_VOLUME, value=volume, unit=_ML, site=site)
 
     def _opacity_share(self, lung: Mask, site: Site | None) -> Measurement:
         share = 100 * float((self.opacity & lung).sum() / lung.sum())
@@ -226,7 +226,7 @@ class _Measured:
 def _orientation(series: Series) -> Refusal | None:
     row, column = series.geometry.row_direction, series.geometry.column_direction
     cosine = min(abs(row[0]), abs(column[1]))
-    if cosine >= _MIN_AXIAL_COSINE:
+    if cosine >= MIN_PLANE_COSINE:
         return None
     return Refusal(
         code="not-axial",

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,3 +103,12 @@ def test_workers_die_with_a_node_that_is_killed():
     gone, alive = psutil.wait_procs([worker, *helpers], timeout=10)
     assert not alive
     assert gone
+
+
+def test_a_worker_that_dies_while_idle_is_replaced(engine):
+    first = int(run(engine, "who").refusal.code.split()[1])
+    psutil.Process(first).kill()
+    time.sleep(1)  # pebble looks after its workers several times a second
+    second = int(run(engine, "who").refusal.code.split()[1])
+    assert second != first
+    assert engine.free_device() == "cpu"

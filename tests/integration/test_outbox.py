@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -191,3 +191,30 @@ def test_the_pause_doubles_up_to_its_limit_with_jitter():
     pauses = [[backoff.after(n).total_seconds() for _ in range(50)] for n in (1, 2, 3, 20, 10_000)]
     for pause, longest in zip(pauses, (5, 10, 20, 300, 300), strict=True):
         assert 0.8 * longest <= min(pause) < max(pause) <= longest
+
+
+def test_a_host_that_has_no_address_is_a_failed_attempt_like_any_other(post):
+    mail = post(pacs=104)
+    mail.outbox._config = mail.outbox._config.model_copy(
+        update={"destinations": (Destination(name="pacs", host="no.such.host.invalid", port=104, ae_title="PACS"),)}
+    )
+    waiting = mail.run_until(lambda ds: all(d.attempts >= 1 for d in ds))
+    assert all_in(DeliveryState.PENDING)(waiting)
+    assert "no.such.host.invalid" in waiting[0].message
+
+
+def test_a_round_that_cannot_be_recorded_is_not_sent_over_and_over(post, fake_pacs, monkeypatch):
+    mail = post(pacs=fake_pacs.port)
+
+    def full(_attempts):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(mail.outbox, "_record", full)
+    monkeypatch.setattr(mail.outbox._backoff.__class__, "after", lambda *_: timedelta(seconds=60))
+    for _ in range(20):
+        mail.outbox.run()
+        time.sleep(0.05)
+    assert len(fake_pacs.requests) == 1
+    monkeypatch.undo()
+    mail.outbox._paused.clear()
+    mail.run_until(all_in(DeliveryState.SENT))

@@ -54,7 +54,7 @@ def test_a_short_write_is_continued(tmp_path, monkeypatch):
 
 def test_folders_are_private_and_unfinished_files_go_at_start(storage):
     (storage.spool / "x.dcm.part").write_bytes(b"half")
-    storage.prepare()
+    storage.drop_unfinished()
     assert list(storage.spool.iterdir()) == []
     assert stat.S_IMODE(storage.spool.stat().st_mode) == 0o700
 

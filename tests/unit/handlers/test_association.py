@@ -10,8 +10,9 @@ def event(name="a"):
 def test_an_open_association_is_sending_to_its_study_until_it_was_idle():
     now = [0.0]
     associations = Associations(clock=lambda: now[0])
-    associations.accepted(event())
-    associations.received("a", "1.2")
+    scanner = event()
+    associations.accepted(scanner)
+    associations.received(scanner.assoc.name, "1.2")
     now[0] = 29.0
     assert associations.sending_to("1.2", idle_s=30)
     assert not associations.sending_to("1.3", idle_s=30)
@@ -21,9 +22,20 @@ def test_an_open_association_is_sending_to_its_study_until_it_was_idle():
 
 def test_an_ended_association_sends_no_more():
     associations = Associations()
-    associations.accepted(event())
-    associations.received("a", "1.2")
-    associations.ended(event())
-    associations.ended(event())
-    associations.received("a", "1.2")
+    scanner = event()
+    associations.accepted(scanner)
+    associations.received(scanner.assoc.name, "1.2")
+    associations.ended(scanner)
+    associations.ended(scanner)
+    associations.received(scanner.assoc.name, "1.2")
     assert not associations.sending_to("1.2", idle_s=30)
+
+
+def test_associations_that_pynetdicom_names_alike_are_told_apart():
+    associations = Associations()
+    first, second = event("AcceptorThread@20260102030405"), event("AcceptorThread@20260102030405")
+    associations.accepted(first)
+    associations.accepted(second)
+    associations.received(first.assoc.name, "1.2")
+    associations.ended(second)
+    assert associations.sending_to("1.2", idle_s=30)

@@ -79,6 +79,12 @@ def test_a_damaged_deflated_stream_is_unreadable():
         scan(memoryview(b"\xff" * 100), DeflatedExplicitVRLittleEndian)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 60])
+def test_a_deflated_stream_that_is_cut_off_is_unreadable(kept):
+    with pytest.raises(UnreadableDataSetError, match="cut off"):
+        scan(encoded(DeflatedExplicitVRLittleEndian)[:kept], DeflatedExplicitVRLittleEndian)
+
+
 def test_a_header_beyond_the_limit_is_taken_on_the_commands_word(monkeypatch):
     monkeypatch.setattr(identity, "SCAN_LIMIT", 400)
     long = encoded(PatientComments="x" * 1000)

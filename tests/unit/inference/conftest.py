@@ -53,7 +53,7 @@ def series_of() -> Callable[..., series.Series]:
             slice_direction=(0.0, 0.0, 1.0),
             spacing_mm=spacing_mm,
         )
-        return series.Series(headers=(), pixel_array=hounsfield, padding=None, geometry=geometry)
+        return series.Series(headers=(), pixel_array=hounsfield, geometry=geometry)
 
     return make
 

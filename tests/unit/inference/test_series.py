@@ -23,7 +23,6 @@ def test_what_was_written_is_read_back(small, datasets, tmp_path):
     assert series.pixel_array.dtype == np.int16
     assert series.geometry.spacing_mm == pytest.approx(small.spacing_mm)
     assert series.geometry.origin_mm == pytest.approx(small.origin_mm, abs=1e-3)
-    assert series.padding is None
 
 
 def test_slices_ascend_whatever_the_order_of_the_files(small, datasets, tmp_path):
@@ -34,19 +33,6 @@ def test_slices_ascend_whatever_the_order_of_the_files(small, datasets, tmp_path
 
 def test_headers_keep_no_pixel_data(datasets, tmp_path):
     assert not any("PixelData" in header for header in load(write(tmp_path, datasets)).headers)
-
-
-def test_padding_is_told_apart_from_air(small, datasets, tmp_path):
-    for dataset in datasets:
-        dataset.PixelPaddingValue = -2000
-        stored = np.frombuffer(dataset.PixelData, "<i2").reshape(dataset.Rows, dataset.Columns).copy()
-        stored[:3] = -2000
-        dataset.PixelData = stored.tobytes()
-    series = load(write(tmp_path, datasets))
-    assert series.padding is not None
-    assert series.padding[:, :3].all()
-    assert not series.padding[:, 3:].any()
-    np.testing.assert_array_equal(series.pixel_array[:, 3:], small.hounsfield[:, 3:])
 
 
 def test_a_slope_that_is_not_one_gives_floats(small, datasets, tmp_path):

@@ -1,0 +1,156 @@
+"""What the dispatcher does when the engine or the database fails it."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from db import schema
+from db.files import Storage
+from db.models import Job, Study
+from db.repository import jobs, settling
+from db.repository.settling import NewJob
+from db.session import Database
+from db.states import JobState, SettleReason, StudyState
+from node.config import Config
+from node.dispatcher import Dispatcher
+from node.engine import Ending, Failure
+from node.worker import JobOutcome, ResultFile
+
+NOW = datetime.now(UTC)
+
+
+class FakeEngine:
+    """An engine of one device whose runs end when the test says so."""
+
+    def __init__(self):
+        self.running = None
+        self.broken = False
+
+    def free_device(self):
+        return None if self.running else "cpu"
+
+    def submit(self, spec, _device, done):
+        if self.broken:
+            raise RuntimeError("no worker")
+        self.running = (spec, done)
+
+    def end(self, outcome):
+        (spec, done), self.running = self.running, None
+        done(spec, outcome)
+
+
+@pytest.fixture
+def office(tmp_path):
+    storage = Storage(tmp_path)
+    storage.prepare()
+    database = Database(f"sqlite:///{storage.database}")
+    schema.upgrade(database)
+    with database.write() as session:
+        session.add(
+            Study(
+                study_instance_uid="1.2",
+                state=StudyState.RECEIVING,
+                first_received_at=NOW,
+                last_received_at=NOW,
+                opened_at=NOW,
+            )
+        )
+        session.flush()
+        new = [
+            NewJob(
+                pipeline="p",
+                pipeline_version="1",
+                selection_hash=str(n),
+                stack="s",
+                rule="r",
+                destinations=("pacs",),
+                priority=0,
+                instance_ids=(),
+            )
+            for n in range(2)
+        ]
+        settling.settle(session, 1, reason=SettleReason.QUIET, now=NOW, jobs=new, decisions=[])
+    engine = FakeEngine()
+    dispatcher = Dispatcher(database=database, storage=storage, engine=engine, config=Config(), on_ended=lambda: None)
+    yield dispatcher, engine, database
+    database.close()
+
+
+def states(database):
+    with database.read() as session:
+        return list(session.scalars(select(Job.state).order_by(Job.id)))
+
+
+def outcome(sha256="a" * 64):
+    file = ResultFile(
+        kind="sr",
+        sop_instance_uid="1.9",
+        sop_class_uid="1.2",
+        series_instance_uid="1.3",
+        path="results/x",
+        size=1,
+        sha256=sha256,
+    )
+    return JobOutcome(results=(file,))
+
+
+def test_jobs_run_one_after_another_on_one_device(office):
+    dispatcher, engine, database = office
+    dispatcher.run()
+    assert states(database) == [JobState.RUNNING, JobState.QUEUED]
+    engine.end(outcome())
+    assert states(database) == [JobState.SUCCEEDED, JobState.QUEUED]
+
+
+def test_an_engine_that_cannot_start_a_job_leaves_none_running(office):
+    dispatcher, engine, database = office
+    engine.broken = True
+    for _ in range(3):
+        dispatcher.run()
+    assert JobState.RUNNING not in states(database)
+    engine.broken = False
+    with database.write() as session:
+        for job in session.scalars(select(Job)):
+            job.not_before = NOW
+    dispatcher.run()
+    assert JobState.RUNNING in states(database)
+
+
+def test_an_end_that_cannot_be_recorded_is_recorded_later(office, monkeypatch):
+    dispatcher, engine, database = office
+
+    def locked(*_, **__):
+        raise OperationalError("update", {}, Exception("database is locked"))
+
+    dispatcher.run()
+    monkeypatch.setattr(jobs, "succeed", locked)
+    engine.end(outcome())
+    assert states(database)[0] is JobState.RUNNING
+    monkeypatch.undo()
+    assert dispatcher.run() is not None or states(database)[0] is JobState.SUCCEEDED
+    assert states(database)[0] is JobState.SUCCEEDED
+
+
+def test_an_object_with_other_bytes_under_a_known_uid_fails_its_job_for_good(office):
+    dispatcher, engine, database = office
+    dispatcher.run()
+    engine.end(outcome())
+    dispatcher.run()
+    engine.end(outcome("b" * 64))
+    assert states(database) == [JobState.SUCCEEDED, JobState.FAILED]
+    assert dispatcher.run() is None
+
+
+def test_a_worker_that_dies_twice_quarantines_its_job(office):
+    dispatcher, engine, database = office
+    for _ in range(2):
+        with database.write() as session:
+            for job in session.scalars(select(Job).where(Job.id == 2)):
+                job.state = JobState.HELD
+            for job in session.scalars(select(Job).where(Job.id == 1)):
+                job.not_before = NOW
+        dispatcher.run()
+        engine.end(Failure(ending=Ending.WORKER_DIED, message="killed"))
+    assert states(database)[0] is JobState.QUARANTINED

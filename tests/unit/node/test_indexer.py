@@ -1,0 +1,168 @@
+"""Spool -> rows -> archive: repeatable, and no file stands in the way of another."""
+
+import os
+import time
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+
+from db import schema
+from db.files import Storage
+from db.models import Instance, Study
+from db.session import Database
+from handlers.association import Associations
+from handlers.quarantine import Quarantine
+from handlers.store import StoreHandler
+from node import indexer as module
+from node.indexer import Indexer
+from tests.unit.handlers.test_identity import UIDS, encoded
+from tests.unit.handlers.test_store import receipt
+
+
+class Intake:
+    """A storage with its indexer, and a way to put instances into the spool as the handler does."""
+
+    def __init__(self, folder):
+        self.storage = Storage(folder)
+        self.storage.prepare()
+        self.database = Database(f"sqlite:///{self.storage.database}")
+        schema.upgrade(self.database)
+        quarantine = Quarantine(self.storage.quarantine, quota_bytes=10**9)
+        self.indexer = Indexer(storage=self.storage, database=self.database, quarantine=quarantine)
+        self._handler = StoreHandler(storage=self.storage, quarantine=quarantine, associations=Associations())
+
+    def receive(self, number, **changes):
+        uid = f"{UIDS['SOPInstanceUID']}.{number}"
+        data = encoded(SOPInstanceUID=uid, **changes)
+        assert self._handler._store(receipt(data, sop_instance_uid=uid)) == 0
+
+    def rows(self):
+        with self.database.read() as session:
+            return list(session.scalars(select(Instance).order_by(Instance.id)))
+
+    def aside(self):
+        return list(self.storage.quarantine.glob("acknowledged/*.dcm"))
+
+
+@pytest.fixture
+def intake(tmp_path):
+    intake = Intake(tmp_path)
+    yield intake
+    intake.database.close()
+
+
+def test_spooled_instances_get_rows_and_move_to_the_archive(intake):
+    for number in range(3):
+        intake.receive(number, Modality="CT", PatientID="P1")
+    indexed = intake.indexer.run()
+    assert (indexed.stored, indexed.total) == (3, 3)
+    assert intake.storage.spooled() == []
+    for row in intake.rows():
+        assert (intake.storage.root / row.path).is_file()
+        assert (row.patient_id, row.calling_ae_title, row.called_ae_title) == ("P1", "SCANNER", "NODE")
+
+
+def test_a_crash_between_commit_and_move_is_repaired(intake, monkeypatch):
+    intake.receive(1)
+    monkeypatch.setattr(Indexer, "_move", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        intake.indexer.run()
+    monkeypatch.undo()
+    assert len(intake.storage.spooled()) == 1
+    assert intake.indexer.run().left_over == 1
+    (row,) = intake.rows()
+    assert (intake.storage.root / row.path).is_file()
+    assert intake.storage.spooled() == []
+
+
+def test_the_same_bytes_again_leave_no_second_row_and_no_file(intake):
+    intake.receive(1)
+    intake.receive(1)
+    indexed = intake.indexer.run()
+    assert (indexed.stored, indexed.duplicates) == (1, 1)
+    assert len(intake.rows()) == 1
+    assert intake.storage.spooled() == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_that_no_database_holds_are_left_out_and_stop_nothing(intake):
+    intake.receive(1)
+    intake.receive(2, SeriesNumber="99999999999999999999", InstanceNumber="1e30", SliceThickness="1e300")
+    assert intake.indexer.run().stored == 2
+    with intake.database.read() as session:
+        assert session.scalars(select(Study)).one()
+    assert "series_number" not in intake.rows()[1].header
+
+
+def test_an_instance_that_cannot_be_put_into_a_row_is_set_aside_and_the_others_go_on(intake, monkeypatch):
+    real = module.intake._add_one
+
+    def add_one(session, received):
+        if received.sop_instance_uid.endswith(".1"):
+            raise OverflowError("too large")
+        return real(session, received)
+
+    monkeypatch.setattr(module.intake, "_add_one", add_one)
+    for number in range(3):
+        intake.receive(number)
+    indexed = intake.indexer.run()
+    assert (indexed.stored, indexed.quarantined) == (2, 1)
+    (kept,) = intake.aside()
+    assert "too large" in kept.with_suffix(".txt").read_text()
+    assert intake.storage.spooled() == []
+
+
+def test_a_database_that_fails_sets_nothing_aside(intake, monkeypatch):
+    def locked(session, received):
+        raise OperationalError("insert", {}, Exception("database is locked"))
+
+    intake.receive(1)
+    monkeypatch.setattr(module.intake, "_add_one", locked)
+    with pytest.raises(OperationalError):
+        intake.indexer.run()
+    assert len(intake.storage.spooled()) == 1
+    assert intake.aside() == []
+
+
+def test_a_machine_that_fails_leaves_the_file_in_the_spool_to_be_read_again(intake, monkeypatch):
+    def busy(*_):
+        raise OSError(24, "Too many open files")
+
+    intake.receive(1)
+    monkeypatch.setattr(module, "read_spool_file", busy)
+    with pytest.raises(OSError, match="Too many"):
+        intake.indexer.run()
+    assert len(intake.storage.spooled()) == 1
+    monkeypatch.undo()
+    assert intake.indexer.run().stored == 1
+
+
+def test_a_file_that_cannot_be_read_for_minutes_is_set_aside_so_that_the_others_go_on(intake, monkeypatch):
+    def damaged(*_):
+        raise OSError(5, "Input/output error")
+
+    intake.receive(1)
+    monkeypatch.setattr(module, "read_spool_file", damaged)
+    later = time.time() + 700
+    monkeypatch.setattr(time, "time", lambda: later)
+    assert intake.indexer.run().quarantined == 1
+    assert len(intake.aside()) == 1
+
+
+def test_a_spool_file_that_is_no_dicom_file_is_set_aside(intake):
+    intake.receive(1)
+    (intake.storage.spool / "00000000000000000001-00000000.dcm").write_bytes(os.urandom(2000))
+    indexed = intake.indexer.run()
+    assert (indexed.stored, indexed.quarantined) == (1, 1)
+
+
+def test_equal_pixels_under_another_header_have_equal_pixel_hashes(intake):
+    pixels = {"BitsAllocated": 16, "PixelRepresentation": 0, "PixelData": b"\1\2" * 100}
+    intake.receive(1, PatientName="A", **pixels)
+    intake.receive(2, PatientName="Somebody^Else", **pixels)
+    intake.receive(3, PatientName="A", **pixels | {"PixelData": b"\3\4" * 100})
+    intake.indexer.run()
+    first, second, third = intake.rows()
+    assert first.pixel_sha256 == second.pixel_sha256 != third.pixel_sha256
+    assert len({row.dataset_sha256 for row in intake.rows()}) == 3

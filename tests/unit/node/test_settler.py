@@ -1,0 +1,164 @@
+"""When a study is taken as complete, and what may not hold it back or hurry it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from db import schema
+from db.files import Storage
+from db.models import Decision, Job, Study
+from db.repository import intake as intake_rows
+from db.repository import settling
+from db.session import Database
+from db.states import StudyState
+from handlers.association import Associations
+from node import settler as module
+from node.config import Config, Settle
+from node.settler import Settler
+from tests.unit.db.conftest import received  # noqa: F401 - a fixture
+from tests.unit.handlers.test_association import event
+from tests.unit.node.headers import axial
+
+QUIET_S, MAX_WAIT_S = 60, 1800
+
+
+class Desk:
+    """A settler with its database, spool and associations."""
+
+    def __init__(self, folder, make_received):
+        self.storage = Storage(folder)
+        self.storage.prepare()
+        self.database = Database(f"sqlite:///{self.storage.database}")
+        schema.upgrade(self.database)
+        self.associations = Associations()
+        self.jobs = []
+        config = Config(settle=Settle(quiet_ct_s=QUIET_S, max_wait_s=MAX_WAIT_S, association_idle_s=30))
+        self.settler = Settler(
+            database=self.database,
+            storage=self.storage,
+            associations=self.associations,
+            config=config,
+            on_jobs=lambda: self.jobs.append(1),
+        )
+        self._received = make_received
+
+    def index(self, *, ago_s, study="1.2.3", count=60, first=1, **changes):
+        at = datetime.now(UTC) - timedelta(seconds=ago_s)
+        with self.database.write() as session:
+            for n, header in enumerate(axial(f"{study}.9", count=count, **changes)):
+                number = first + n
+                intake_rows.add(
+                    session,
+                    [
+                        self._received(
+                            number,
+                            study_instance_uid=study,
+                            series_instance_uid=f"{study}.9",
+                            sop_instance_uid=header.sop_instance_uid,
+                            header=header.to_json(),
+                            received_at=at,
+                        )
+                    ],
+                )
+
+    def spool(self, *, ago_s):
+        name = f"{time.time_ns() - int(ago_s * 1e9):020d}-00000000.dcm"
+        (self.storage.spool / name).write_bytes(b"x")
+        return self.storage.spool / name
+
+    def states(self):
+        with self.database.read() as session:
+            return dict(session.execute(select(Study.study_instance_uid, Study.state)).all())
+
+
+@pytest.fixture
+def desk(tmp_path, received):  # noqa: F811 - the fixture
+    desk = Desk(tmp_path, received)
+    yield desk
+    desk.database.close()
+
+
+def test_a_quiet_study_settles_with_a_job_and_a_decision(desk):
+    desk.index(ago_s=QUIET_S + 1)
+    assert desk.settler.run() is None
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+    assert desk.jobs == [1]
+    with desk.database.read() as session:
+        assert session.scalars(select(Job)).one().pipeline == "lung-densitometry"
+        assert session.scalars(select(Decision)).one().reason
+
+
+def test_a_study_that_is_not_quiet_yet_is_due_when_it_will_be(desk):
+    desk.index(ago_s=10)
+    due = desk.settler.run()
+    assert abs((due - datetime.now(UTC)).total_seconds() - (QUIET_S - 10)) < 5
+    assert desk.states() == {"1.2.3": StudyState.RECEIVING}
+
+
+def test_an_older_file_in_the_spool_holds_it_back_and_a_newer_does_not(desk):
+    desk.index(ago_s=QUIET_S + 10)
+    older = desk.spool(ago_s=QUIET_S)
+    assert desk.settler.run() is not None
+    older.unlink()
+    desk.spool(ago_s=1)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_an_open_association_that_sent_to_it_holds_it_back(desk):
+    desk.index(ago_s=QUIET_S + 10)
+    scanner = event()
+    desk.associations.accepted(scanner)
+    desk.associations.received(scanner.assoc.name, "1.2.3")
+    assert desk.settler.run() is not None
+    desk.associations.ended(scanner)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_after_the_longest_wait_it_settles_all_the_same_but_not_without_its_spooled_rest(desk):
+    desk.index(ago_s=MAX_WAIT_S + 10)
+    rest = desk.spool(ago_s=MAX_WAIT_S + 9)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.RECEIVING}
+    rest.unlink()
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_one_study_that_cannot_be_settled_is_held_and_the_others_settle(desk, monkeypatch):
+    desk.index(ago_s=QUIET_S + 20, study="1.2.3")
+    desk.index(ago_s=QUIET_S + 10, study="1.2.4", first=100)
+    real = module.split
+
+    def split(headers):
+        headers = list(headers)
+        if headers[0].series_instance_uid.startswith("1.2.3"):
+            raise ZeroDivisionError
+        return real(headers)
+
+    monkeypatch.setattr(module, "split", split)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.HELD, "1.2.4": StudyState.SETTLED}
+
+
+@pytest.mark.parametrize("what", ["held", "more came"])
+def test_a_study_that_changed_since_it_was_read_is_left_alone(desk, monkeypatch, what):
+    desk.index(ago_s=QUIET_S + 10)
+    verdict = desk.settler._verdict
+
+    def change(study, now):
+        with desk.database.write() as session:
+            if what == "held":
+                settling.hold(session, study.id, reason="conflict")
+        if what == "more came":
+            desk.index(ago_s=1, first=500, count=1, sop_instance_uid="1.2.3.9.500")
+        return verdict(study, now)
+
+    monkeypatch.setattr(desk.settler, "_verdict", change)
+    desk.settler.run()
+    expected = StudyState.HELD if what == "held" else StudyState.RECEIVING
+    assert desk.states() == {"1.2.3": expected}
+    assert desk.jobs == []
