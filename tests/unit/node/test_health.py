@@ -1,0 +1,86 @@
+"""What a monitor is told."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from db.files import Storage
+from db.repository.reports import Counts
+from node import health
+from node.config import Config, StorageSettings
+from node.health import Severity, examine
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setattr(health, "echo", lambda _peer: True)
+    Storage(tmp_path).prepare()
+    return Config(storage=StorageSettings(path=tmp_path))
+
+
+def counts(**changes):
+    values = {
+        "studies": {},
+        "jobs": {},
+        "deliveries": {},
+        "oldest_pending_delivery_since": None,
+        "oldest_running_job_since": None,
+    }
+    return Counts(**(values | changes))
+
+
+def test_a_node_with_nothing_to_do_is_well(config):
+    assert examine(config).severity is Severity.OK
+
+
+def test_a_node_that_does_not_answer_is_critical(config, monkeypatch):
+    monkeypatch.setattr(health, "echo", lambda _peer: False)
+    assert examine(config).severity is Severity.CRITICAL
+
+
+def test_files_that_wait_in_the_spool_or_were_set_aside_are_critical(config, tmp_path):
+    (tmp_path / "spool" / "00000000000000000001-00000000.dcm").touch()
+    (tmp_path / "quarantine" / "acknowledged").mkdir()
+    (tmp_path / "quarantine" / "acknowledged" / "x.dcm").touch()
+    found = examine(config)
+    assert found.severity is Severity.CRITICAL
+    assert len(found.problems) == 2
+
+
+def test_a_database_that_cannot_be_read_is_critical_and_no_trace(config, tmp_path):
+    (tmp_path / "node.sqlite3").write_bytes(b"this is no database" * 100)
+    (problem,) = examine(config).problems
+    assert problem.severity is Severity.CRITICAL
+    assert "cannot be read" in problem.message
+
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        (counts(holds={"1.2": "conflict"}), "held: conflict"),
+        (counts(jobs={"failed": 1}), "jobs failed"),
+        (counts(jobs={"quarantined": 2}), "jobs quarantined"),
+        (counts(deliveries={"failed": 1}), "not delivered"),
+        (counts(deliveries={"unsupported": 1}), "not delivered"),
+        (counts(oldest_pending_delivery_since=LONG_AGO), "wait for delivery"),
+        (counts(oldest_running_job_since=LONG_AGO), "twice its time limit"),
+    ],
+)
+def test_work_that_needs_a_person_is_told(found, word):
+    (problem,) = health._work_problems(found, Config())
+    assert word in problem.message
+    assert problem.severity >= Severity.WARNING
+
+
+def test_work_that_goes_on_is_no_problem():
+    soon = datetime.now(UTC)
+    going = counts(
+        jobs={"running": 1, "succeeded": 9},
+        deliveries={"pending": 3, "sent": 9},
+        oldest_pending_delivery_since=soon,
+        oldest_running_job_since=soon,
+    )
+    assert health._work_problems(going, Config()) == []
