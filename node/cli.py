@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from node import config as config_file
 from node.config import Config, ConfigError
-from node.console import as_json, console, errors, jobs_table, show_health
+from node.console import as_json, console, errors, jobs_table, progress, show_health
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -208,10 +207,3 @@ def _report(report: object, evidence: Path | None, *, show: Callable[[], None] |
         print(as_json(report))  # noqa: T201 - for a script, not for a terminal
     else:
         show()
-
-
-def progress() -> Progress:
-    """Return a progress bar for counted work."""
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=errors
-    )

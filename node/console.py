@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from db.repository.reports import JobReport, StudyReport
@@ -29,6 +30,13 @@ _COLOURS = {
     "refused": "yellow",
     "unsupported": "yellow",
 }
+
+
+def progress() -> Progress:
+    """Return a progress bar for counted work."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=errors
+    )
 
 
 def as_json(value: Any) -> str:  # noqa: ANN401 - any record

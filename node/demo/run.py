@@ -18,8 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.repository.reports import JobReport, StudyReport
-from node.cli import progress
-from node.console import as_json, console, findings_table, study_table
+from node.console import as_json, console, findings_table, progress, study_table
 from node.demo.harness import NodeDiedError, RunningNode, write_config
 from node.demo.pacs import EmbeddedPacs
 from node.study_files import Sent, dicom_files, send_files

@@ -8,15 +8,15 @@ from sqlalchemy.exc import OperationalError
 
 from db import schema
 from db.files import Storage
-from db.models import Job, Study
-from db.repository import jobs, settling
-from db.repository.settling import NewJob
+from db.models import Job
+from db.repository import jobs
 from db.session import Database
-from db.states import JobState, SettleReason, StudyState
+from db.states import JobState
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.engine import Ending, Failure
 from node.worker import JobOutcome, ResultFile
+from tests.rows import new_job, settled_study
 
 NOW = datetime.now(UTC)
 
@@ -48,30 +48,7 @@ def office(tmp_path):
     database = Database(f"sqlite:///{storage.database}")
     schema.upgrade(database)
     with database.write() as session:
-        session.add(
-            Study(
-                study_instance_uid="1.2",
-                state=StudyState.RECEIVING,
-                first_received_at=NOW,
-                last_received_at=NOW,
-                opened_at=NOW,
-            )
-        )
-        session.flush()
-        new = [
-            NewJob(
-                pipeline="p",
-                pipeline_version="1",
-                selection_hash=str(n),
-                stack="s",
-                rule="r",
-                destinations=("pacs",),
-                priority=0,
-                instance_ids=(),
-            )
-            for n in range(2)
-        ]
-        settling.settle(session, 1, reason=SettleReason.QUIET, now=NOW, jobs=new, decisions=[])
+        settled_study(session, NOW, *(new_job(selection_hash=str(n), destinations=("pacs",)) for n in range(2)))
     engine = FakeEngine()
     dispatcher = Dispatcher(database=database, storage=storage, engine=engine, config=Config(), on_ended=lambda: None)
     yield dispatcher, engine, database

@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import select
 
 from db import schema
-from db.models import Delivery, Result, Study
-from db.repository import jobs, settling
+from db.models import Delivery, Result
+from db.repository import jobs
 from db.repository.jobs import NewResult
-from db.repository.settling import NewJob
 from db.session import Database
-from db.states import DeliveryState, SettleReason, StudyState
+from db.states import DeliveryState
 from node.config import Config, Destination, Rule
 from node.config import Outbox as OutboxSettings
 from node.outbox import Backoff, Outbox
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 from tests.fake_pacs import CANNOT_UNDERSTAND, COERCED, OUT_OF_RESOURCES
+from tests.rows import new_job, settled_study
 
 NOW = datetime.now(UTC)
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -50,27 +50,7 @@ class Post:
         )
         self.outbox = Outbox(database=self.database, storage=folder, config=config, on_done=self._done.set)
         with self.database.write() as session:
-            session.add(
-                Study(
-                    study_instance_uid="1.2",
-                    state=StudyState.RECEIVING,
-                    first_received_at=NOW,
-                    last_received_at=NOW,
-                    opened_at=NOW,
-                )
-            )
-            session.flush()
-            job = NewJob(
-                pipeline="p",
-                pipeline_version="1",
-                selection_hash="a",
-                stack="s",
-                rule="r",
-                destinations=tuple(destinations),
-                priority=0,
-                instance_ids=(),
-            )
-            (job_id,) = settling.settle(session, 1, reason=SettleReason.QUIET, now=NOW, jobs=[job], decisions=[])
+            (job_id,) = settled_study(session, NOW, new_job(destinations=tuple(destinations)))
             jobs.succeed(
                 session,
                 job_id,

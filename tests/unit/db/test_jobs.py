@@ -9,29 +9,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import select
 
 from db import schema
-from db.models import Delivery, Job, Study
+from db.models import Delivery, Job
 from db.repository import deliveries, intake, jobs, settling
 from db.repository.jobs import NewResult, Retry, UnequalResultError
-from db.repository.settling import NewJob
 from db.session import Database
-from db.states import DeliveryState, JobState, SettleReason, StudyState
+from db.states import DeliveryState, JobState, SettleReason
+from tests.rows import new_job, settled_study
 from tests.unit.db.conftest import NOON
 
 RETRY = Retry(max_attempts=3, after_s=30)
-
-
-def new_job(**changes):
-    values = {
-        "pipeline": "p",
-        "pipeline_version": "1",
-        "selection_hash": "a" * 64,
-        "stack": "s",
-        "rule": "r",
-        "destinations": ("one", "two"),
-        "priority": 0,
-        "instance_ids": (),
-    }
-    return NewJob(**(values | changes))
 
 
 def new_result(uid="1.9", sha256="b" * 64):
@@ -202,19 +188,7 @@ class JobLife(RuleBasedStateMachine):
         self.now = NOON
         self.running = None
         with self.database.write() as session:
-            session.add(
-                Study(
-                    study_instance_uid="1.2",
-                    state=StudyState.RECEIVING,
-                    first_received_at=NOON,
-                    last_received_at=NOON,
-                    opened_at=NOON,
-                )
-            )
-            session.flush()
-            (self.job_id,) = settling.settle(
-                session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[new_job()], decisions=[]
-            )
+            (self.job_id,) = settled_study(session, NOON, new_job())
 
     def teardown(self):
         self.database.close()
