@@ -13,7 +13,8 @@ from rich.table import Table
 from node.bench.machine import describe
 from node.console import console
 from node.demo.harness import QUIET_S
-from node.demo.run import DemoError, observe, stages
+from node.demo.observation import observe, stages
+from node.demo.run import DemoError
 from node.study_files import dicom_files
 from phantom.dicom import write_study
 
