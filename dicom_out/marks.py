@@ -84,7 +84,7 @@ def contours(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     if not mask.any():
         return []
     (first_row, first_column), part = _cropped(mask)
-    lines = find_contours(np.pad(part, 1).astype(np.float32), 0.5)  # type: ignore[no-untyped-call]
+    lines = find_contours(np.pad(part, 1).astype(np.float32), 0.5)
     return [line[:, ::-1] + (first_column - 0.5, first_row - 0.5) for line in lines]
 
 
@@ -115,7 +115,7 @@ def outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _simplified(line: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
     """Return a line without the points that lie within a tolerance, in pixels, of it."""
-    simplified: NDArray[np.float64] = approximate_polygon(line, tolerance)  # type: ignore[no-untyped-call]
+    simplified: NDArray[np.float64] = approximate_polygon(line, tolerance)
     return simplified
 
 

@@ -117,7 +117,7 @@ def _airway(grid: WorkingGrid, air: Mask) -> Mask:
         return grown
     image = sitk.GetImageFromArray(grid.hounsfield)
     for threshold in _AIRWAY_HU:
-        tube = sitk.ConnectedThreshold(image, [seed[::-1]], lower=-1024, upper=threshold)  # type: ignore[no-untyped-call]
+        tube = sitk.ConnectedThreshold(image, [seed[::-1]], lower=-1024, upper=threshold)
         grown = sitk.GetArrayFromImage(tube).astype(bool) & air
         if grid.millilitres(grown) <= _MAX_AIRWAY_ML:
             break
@@ -193,7 +193,7 @@ def _split(grid: WorkingGrid, air: Mask) -> tuple[Mask, Mask] | Refusal:
     else:
         return _refusal(grid, air)
     # Each voxel goes to the side that it reaches through the widest passage.
-    basins = markers if distance_mm == 0 else watershed(-grid.distance_mm(~air), markers, mask=air)  # type: ignore[no-untyped-call]
+    basins = markers if distance_mm == 0 else watershed(-grid.distance_mm(~air), markers, mask=air)
     right, left = basins == 1, basins == 2
     if min(grid.millilitres(right), grid.millilitres(left)) < MIN_LUNG_ML:
         return _refusal(grid, air)

@@ -147,7 +147,7 @@ def _cavity_and_shadow(grid: WorkingGrid, polar: _Polar, lung_mm: Floats, wall_m
         wall, lung = wall_mm[index], lung_mm[index]
         rows = polar.centre[0] + np.sin(angle) * wall / grid.spacing_mm[1]
         columns = polar.centre[1] + np.cos(angle) * wall / grid.spacing_mm[2]
-        cavity[index] = polygon2mask(shape[1:], np.column_stack([rows, columns]))  # type: ignore[no-untyped-call]
+        cavity[index] = polygon2mask(shape[1:], np.column_stack([rows, columns]))
         near = wall - lung < RAY_GAP_MM
         shadow[index] = (near[ray] & (radius_mm >= lung[ray]) & (y > 0)) & cavity[index]
     return cavity, shadow

@@ -77,8 +77,8 @@ class WorkingGrid:
         if not mask.any():
             return np.full(mask.shape, np.inf, dtype=np.float32)
         image = sitk.GetImageFromArray(mask.view(np.uint8))
-        image.SetSpacing(self.spacing_mm[::-1])  # type: ignore[no-untyped-call]
-        signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)  # type: ignore[no-untyped-call]
+        image.SetSpacing(self.spacing_mm[::-1])
+        signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
         distances: NDArray[np.float32] = np.maximum(sitk.GetArrayViewFromImage(signed), np.float32(0))
         return distances
 

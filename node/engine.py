@@ -112,7 +112,7 @@ class LocalEngine:
         """Kill every worker, with whatever it is doing."""
         self._stopping = True
         for pool in self._pools.values():
-            pool.stop()  # type: ignore[no-untyped-call] # pebble leaves it bare
+            pool.stop()
         for pool in self._pools.values():
             pool.join(timeout=10)
 

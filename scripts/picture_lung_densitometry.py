@@ -68,10 +68,10 @@ def _montage(loaded: series.Series, findings: Findings) -> NDArray[np.uint8]:
 
 
 def _drawn(loaded: series.Series, findings: Findings, where: object) -> NDArray[np.uint8]:
-    grey = np.clip((loaded.pixel_array[where].astype(np.float32) - _LOW_HU) / (_HIGH_HU - _LOW_HU), 0, 1) * 255  # type: ignore[index]
+    grey = np.clip((loaded.pixel_array[where].astype(np.float32) - _LOW_HU) / (_HIGH_HU - _LOW_HU), 0, 1) * 255  # type: ignore[index] # a plane or a row of planes
     picture = np.repeat(grey[..., None], 3, axis=-1)
     for region in findings.regions:
-        mask, colour = region.mask[where], _COLOURS[region.label]  # type: ignore[index]
+        mask, colour = region.mask[where], _COLOURS[region.label]  # type: ignore[index] # a plane or a row of planes
         if region.label == "opacity":
             picture[mask] = 0.7 * picture[mask] + 0.3 * np.array(colour)
         picture[mask & ~ndimage.binary_erosion(mask)] = colour
