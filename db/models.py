@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint, text
+from sqlalchemy import JSON, DateTime, Dialect, Enum, ForeignKey, Index, MetaData, String, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from sqlalchemy.types import TypeDecorator
 
-from db.states import DeliveryState, InstanceRole, JobState, Outcome, SettleReason, StudyState
+from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -37,8 +37,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-def _stored(kind: type[StrEnum]) -> Enum:
-    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [m.value for m in members])
+def _stored(kind: type[StrEnum], length: int = 16) -> Enum:
+    return Enum(kind, native_enum=False, length=length, values_callable=lambda members: [m.value for m in members])
 
 
 class Base(DeclarativeBase):
@@ -57,6 +57,8 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON,
         list[str]: JSON,
+        list[dict[str, Any]]: JSON,
+        HoldReason: _stored(HoldReason, 32),
         StudyState: _stored(StudyState),
         InstanceRole: _stored(InstanceRole),
         SettleReason: _stored(SettleReason),
@@ -75,7 +77,11 @@ class Study(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
     state: Mapped[StudyState]
-    hold_reason: Mapped[str | None] = mapped_column(default=None)
+    hold_reason: Mapped[HoldReason | None] = mapped_column(default=None)
+    hold_message: Mapped[str | None] = mapped_column(default=None)
+    """What a person must know to decide; no patient data."""
+    patient_identity: Mapped[list[str] | None] = mapped_column(default=None)
+    """Patient ID, its issuer and birth date that a person chose where instances disagree."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
     opened_at: Mapped[datetime]
@@ -148,6 +154,8 @@ class Instance(Base):
     peer_address: Mapped[str]
     association_id: Mapped[str]
     received_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When retention removed the file; the row stays, so that the instance is known when it comes again."""
 
     series: Mapped[Series] = relationship(back_populates="instances")
 
@@ -210,6 +218,14 @@ class Job(Base):
     destinations: Mapped[list[str]]
     priority: Mapped[int] = mapped_column(default=0)
     """Higher runs first."""
+    notices: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether a refusal is told to the destinations."""
+    refusal: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    """Known before the start: such a job runs nothing and only writes its notice."""
+    superseded_by_id: Mapped[int | None] = mapped_column(default=None, index=True)
+    """The job of a later revision that took this one's place."""
+    predecessors: Mapped[list[dict[str, Any]] | None] = mapped_column(default=None)
+    """Delivered reports that this job's report replaces; fixed at the first start, so that a retry writes the same."""
     state: Mapped[JobState]
     created_at: Mapped[datetime]
     not_before: Mapped[datetime | None] = mapped_column(default=None)
@@ -265,6 +281,8 @@ class Result(Base):
     size: Mapped[int]
     sha256: Mapped[str] = mapped_column(String(64))
     """Of the whole file."""
+    device_uid: Mapped[str] = mapped_column(String(64), default="", server_default="", index=True)
+    """Of the model that made it; an object that names it and comes back to us is our own."""
     created_at: Mapped[datetime]
 
     job: Mapped[Job] = relationship(back_populates="results")

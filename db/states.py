@@ -11,12 +11,29 @@ class StudyState(StrEnum):
     HELD = "held"
 
 
+class HoldReason(StrEnum):
+    """Why a study waits for a person."""
+
+    CONFLICT = "conflict"
+    """An instance came again with other pixels or geometry."""
+    IDENTITY_CONFLICT = "identity-conflict"
+    """Instances disagree about whose they are."""
+    MAX_REVISIONS = "max-revisions"
+    """It changed more often than `settle.max_revisions` allows."""
+    SETTLING_FAILED = "settling-failed"
+    """A fault of ours."""
+    DATABASE_REBUILT = "database-rebuilt"
+    """Its rows were made anew from the archive; it had results whose delivery nobody knows any more."""
+
+
 class InstanceRole(StrEnum):
     """Which of several receipts of one SOP Instance UID this is."""
 
     CURRENT = "current"
     SUPERSEDED = "superseded"
     CONFLICT = "conflict"
+    OWN_RESULT = "own-result"
+    """One of our results that came back; kept, and otherwise as if it had not come."""
 
 
 class SettleReason(StrEnum):
@@ -43,6 +60,8 @@ class JobState(StrEnum):
     REFUSED = "refused"
     HELD = "held"
     QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+    """Superseded by a later revision before it ran."""
 
 
 class DeliveryState(StrEnum):

@@ -65,6 +65,7 @@ class StorageSettings(_Section):
     path: Path = Path("storage")
     weights: Path = Path("weights")
     quarantine_quota_mb: Annotated[int, Field(ge=0)] = 1024
+    low_water_mb: Annotated[int, Field(ge=0)] = 2048
 
 
 class Settle(_Section):
@@ -74,6 +75,7 @@ class Settle(_Section):
     quiet_xray_s: Seconds = 15
     association_idle_s: Seconds = 30
     max_wait_s: Seconds = 1800
+    max_revisions: Annotated[int, Field(ge=1, le=1000)] = 3
 
 
 class EngineSettings(_Section):
@@ -84,6 +86,8 @@ class EngineSettings(_Section):
     max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
     retry_after_s: Seconds = 30
     stop_grace_s: Seconds = 20
+    memory_limit_mb: Annotated[int, Field(ge=0)] = 0
+    priority_ageing_s: Seconds = 600
 
 
 class Results(_Section):
@@ -99,6 +103,12 @@ class Outbox(_Section):
     retry_after_s: Seconds = 5
     retry_at_most_every_s: Seconds = 300
     timeout_s: Seconds = 30
+
+
+class Retention(_Section):
+    """How long images are kept after their results have arrived; 0 keeps them for ever."""
+
+    inputs_days: Annotated[float, Field(ge=0)] = 0
 
 
 class Destination(_Section):
@@ -139,6 +149,7 @@ class Config(BaseSettings):
     engine: EngineSettings = EngineSettings()
     results: Results = Results()
     outbox: Outbox = Outbox()
+    retention: Retention = Retention()
     log: Log = Log()
     destinations: tuple[Destination, ...] = (Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC"),)
     rules: tuple[Rule, ...] = (

@@ -11,7 +11,7 @@ from db.files import Storage, spool_time_s
 from db.repository import settling
 from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
 from db.session import Database
-from db.states import Outcome, SettleReason
+from db.states import HoldReason, Outcome, SettleReason
 from handlers.association import Associations
 from inference.registry import CARDS
 from node.config import Config
@@ -109,7 +109,7 @@ class Settler:
         except Exception as error:
             logger.exception("study %s cannot be settled", study.study_instance_uid, extra={"action": "settle"})
             with self._database.write() as session:
-                settling.hold(session, study.id, reason=f"settling failed: {type(error).__name__}")
+                settling.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
 
     def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
         with self._database.write() as session:

@@ -10,9 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Instance, Series, Study
-from db.states import InstanceRole, StudyState
-
-CONFLICT_REASON = "conflict"
+from db.states import HoldReason, InstanceRole, StudyState
 
 
 class Intake(StrEnum):
@@ -92,7 +90,7 @@ def _add_one(session: Session, received: ReceivedInstance) -> Intake:
     session.add(_row(_series(session, study, received), received, role))
     session.flush()
     if role is InstanceRole.CONFLICT:
-        study.state, study.hold_reason = StudyState.HELD, CONFLICT_REASON
+        study.state, study.hold_reason = StudyState.HELD, HoldReason.CONFLICT
         return Intake.CONFLICT
     return Intake.STORED
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Decision, Instance, Job, JobInstance, Revision, Series, Study
-from db.states import InstanceRole, JobState, Outcome, SettleReason, StudyState
+from db.states import HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,10 +105,10 @@ def unchanged(session: Session, study: ReceivingStudy) -> bool:
     return row.state is StudyState.RECEIVING and row.last_received_at == study.last_received_at
 
 
-def hold(session: Session, study_id: int, *, reason: str) -> None:
-    """Take a study out of the flow until a person has seen to it."""
+def hold(session: Session, study_id: int, *, reason: HoldReason, message: str) -> None:
+    """Take a study out of the flow until a person has seen to it; `message` holds no patient data."""
     study = session.get_one(Study, study_id)
-    study.state, study.hold_reason = StudyState.HELD, reason
+    study.state, study.hold_reason, study.hold_message = StudyState.HELD, reason, message
 
 
 def settle(

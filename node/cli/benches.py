@@ -1,0 +1,53 @@
+"""Measure this node on this machine: ``bench``."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node.cli.entry import JsonOption, app
+from node.console import as_json
+
+bench_app = typer.Typer(no_args_is_help=True, help="Measure this node on this machine.")
+app.add_typer(bench_app, name="bench")
+
+EvidenceOption = Annotated[Path | None, typer.Option("--evidence", help="File that takes the report as JSON.")]
+
+
+@bench_app.command()
+def turnaround(
+    study: Annotated[Path | None, typer.Argument(help="Folder of DICOM files; by default a synthetic CT.")] = None,
+    runs: Annotated[int, typer.Option(help="How often.", min=1)] = 3,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds from the last instance received to the last result stored, and what they are made of."""
+    from node.bench.turnaround import measure, show
+
+    report = measure(study, runs=runs)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
+def service(
+    slices: Annotated[int, typer.Option(help="How many slices to send, a multiple of 100.", min=100)] = 2000,
+    idle: Annotated[float, typer.Option(help="Seconds to watch it idle.")] = 30.0,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds to the first answer, memory while receiving, processor time when idle."""
+    from node.bench.service import measure, show
+
+    report = measure(slices=slices, idle_s=idle)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+def _report(report: object, evidence: Path | None, *, show: Callable[[], None] | None) -> None:
+    """Print a benchmark's report, as JSON where there is nothing else to show, and file it as evidence."""
+    if evidence is not None:
+        evidence.write_text(as_json(report) + "\n")
+    if show is None:
+        print(as_json(report))  # noqa: T201 - for a script, not for a terminal
+    else:
+        show()

@@ -1,0 +1,28 @@
+"""Studies, jobs and what became of them: ``jobs``."""
+
+from typing import Annotated
+
+import typer
+
+from db.repository import reports
+from db.states import JobState
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from node.console import as_json, console, jobs_table
+
+
+@app.command()
+def jobs(
+    config: ConfigOption = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs of this state.")] = None,
+    newest: Annotated[int, typer.Option(help="How many.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """List jobs, what became of them, and where their results are."""
+    if state is not None and state not in list(JobState):
+        fail(f"--state {state}: one of {', '.join(JobState)}")
+    with open_database(load_config(config)) as database, database.read() as session:
+        found = reports.jobs(session, newest=newest, state=JobState(state) if state else None)
+    if json:
+        print(as_json(found))  # noqa: T201 - for a script, not for a terminal
+    else:
+        console.print(jobs_table(found))
