@@ -58,6 +58,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         list[dict[str, Any]]: JSON,
+        list[list[str]]: JSON,
         HoldReason: _stored(HoldReason, 32),
         StudyState: _stored(StudyState),
         InstanceRole: _stored(InstanceRole),
@@ -80,8 +81,10 @@ class Study(Base):
     hold_reason: Mapped[HoldReason | None] = mapped_column(default=None)
     hold_message: Mapped[str | None] = mapped_column(default=None)
     """What a person must know to decide; no patient data."""
-    patient_identity: Mapped[list[str] | None] = mapped_column(default=None)
-    """Patient ID, its issuer and birth date that a person chose where instances disagree."""
+    patient_identities: Mapped[list[list[str]] | None] = mapped_column(default=None)
+    """Each Patient ID, its issuer and birth date, that a person accepted together; results take the first."""
+    revisions_allowed: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Beyond `settle.max_revisions`, by a person."""
     first_received_at: Mapped[datetime]
     last_received_at: Mapped[datetime]
     opened_at: Mapped[datetime]
@@ -204,7 +207,7 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         UniqueConstraint("study_id", "pipeline", "pipeline_version", "selection_hash"),
-        Index(None, "state"),
+        Index(None, "state", "ranks_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -218,6 +221,8 @@ class Job(Base):
     destinations: Mapped[list[str]]
     priority: Mapped[int] = mapped_column(default=0)
     """Higher runs first."""
+    ranks_at: Mapped[datetime] = mapped_column(server_default="1970-01-01 00:00:00.000000")
+    """Jobs start in this order: by creation, put forward by `engine.priority_ageing_s` for each step of priority."""
     notices: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether a refusal is told to the destinations."""
     refusal: Mapped[dict[str, Any] | None] = mapped_column(default=None)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 _Number = TypeVar("_Number", int, float)
 _LIMIT = 2**31
@@ -43,6 +44,8 @@ class InstanceHeader:
     image_orientation_patient: tuple[float, ...] | None = None
     rescale_slope: float | None = None
     rescale_intercept: float | None = None
+    contributing_manufacturers: tuple[str, ...] = ()
+    contributing_device_uids: tuple[str, ...] = ()
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> "InstanceHeader":
@@ -69,6 +72,8 @@ class InstanceHeader:
             image_orientation_patient=_numbers(dataset, "ImageOrientationPatient", 6),
             rescale_slope=_number(dataset, "RescaleSlope", float),
             rescale_intercept=_number(dataset, "RescaleIntercept", float),
+            contributing_manufacturers=_texts_of_items(dataset, "ContributingEquipmentSequence", "Manufacturer"),
+            contributing_device_uids=_texts_of_items(dataset, "ContributingEquipmentSequence", "DeviceUID"),
         )
 
     @classmethod
@@ -101,6 +106,14 @@ def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     if value is None or value == "":
         return ()
     return (value.strip(),) if isinstance(value, str) else tuple(str(v).strip() for v in value)
+
+
+def _texts_of_items(dataset: Dataset, sequence: str, keyword: str) -> tuple[str, ...]:
+    """Return the values of an attribute in the items of a sequence; none where the sequence is malformed."""
+    items = _value(dataset, sequence)
+    if not isinstance(items, Sequence):
+        return ()
+    return tuple(text for item in items if (text := text_of(item, keyword)))
 
 
 def _number(dataset: Dataset, keyword: str, kind: type[_Number]) -> _Number | None:
