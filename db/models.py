@@ -308,13 +308,18 @@ class Delivery(Base):
     destination: Mapped[str]
     state: Mapped[DeliveryState]
     attempts: Mapped[int] = mapped_column(default=0)
+    refusals: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Answers that will not change by themselves; so many are enough, attempts at a dead line are not counted."""
+    failing_since: Mapped[datetime | None] = mapped_column(default=None)
+    """When the first of the attempts failed that no good one followed."""
     next_attempt_at: Mapped[datetime | None]
+    """Pending: when to send; sent or warned: when to ask whether it is committed; None: never."""
     status: Mapped[int | None] = mapped_column(default=None)
     """The last DIMSE status."""
     message: Mapped[str | None] = mapped_column(default=None)
     sent_at: Mapped[datetime | None] = mapped_column(default=None)
     committed_at: Mapped[datetime | None] = mapped_column(default=None)
-    transaction_uid: Mapped[str | None] = mapped_column(String(64), default=None)
+    transaction_uid: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
     """Of the storage commitment request that covers it."""
 
     result: Mapped[Result] = relationship(back_populates="deliveries")
