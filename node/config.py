@@ -103,6 +103,7 @@ class Outbox(_Section):
     retry_after_s: Seconds = 5
     retry_at_most_every_s: Seconds = 300
     timeout_s: Seconds = 30
+    commitment_timeout_s: Seconds = 3600
 
 
 class Retention(_Section):
@@ -118,6 +119,7 @@ class Destination(_Section):
     host: str
     port: Port
     ae_title: AETitle
+    storage_commitment: bool = False
 
 
 class Rule(_Section):
