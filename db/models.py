@@ -73,7 +73,7 @@ class Study(Base):
     """A study, from its first instance on."""
 
     __tablename__ = "study"
-    __table_args__ = (Index(None, "state"),)
+    __table_args__ = (Index(None, "state"), Index(None, "last_received_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)
@@ -126,6 +126,20 @@ class Instance(Base):
             sqlite_where=text("role = 'current'"),
             postgresql_where=text("role = 'current'"),
         ),
+        Index(
+            "ix_instance_held",
+            "received_at",
+            "series_id",
+            "size",
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+        Index(
+            "ix_instance_to_unlink",
+            "series_id",
+            sqlite_where=text("removed_at IS NOT NULL AND path != ''"),
+            postgresql_where=text("removed_at IS NOT NULL AND path != ''"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -137,7 +151,7 @@ class Instance(Base):
 
     spool_name: Mapped[str] = mapped_column(unique=True)
     path: Mapped[str]
-    """Relative to the storage folder."""
+    """Relative to the storage folder; empty when retention has unlinked the file."""
     size: Mapped[int]
     dataset_sha256: Mapped[str] = mapped_column(String(64))
     """Of the data set as received, without the file meta information."""
