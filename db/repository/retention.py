@@ -19,7 +19,7 @@ _GAVE_UP = (JobState.FAILED, JobState.QUARANTINED)
 _UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
 _UNCOMMITTED = (DeliveryState.SENT, DeliveryState.WARNED)
 # A literal, so that SQLite sees that a partial index holds every such row.
-_NO_PATH = literal_column("''")
+_NO_PATH: ColumnElement[str] = literal_column("''")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,11 +123,11 @@ def next_receipt(session: Session, *, after: datetime) -> datetime | None:
     )
 
 
-def _series_of(study_id: int) -> Select[tuple[int]]:
+def _series_of(study_id: int) -> Select[int]:
     return select(Series.id).where(Series.study_id == study_id)
 
 
-def _overdue(terms: Terms) -> Select[tuple[int]]:
+def _overdue(terms: Terms) -> Select[int]:
     """Select studies by the images they still hold: those whose images are gone cost nothing."""
     holding = (
         select(Series.study_id)
@@ -151,7 +151,7 @@ def _conditions(terms: Terms) -> tuple[ColumnElement[bool], ...]:
 
 
 def _needs_input(terms: Terms) -> ColumnElement[bool]:
-    """A job that failed for good keeps its input until a person has acted, or a later revision took its place."""
+    """Select jobs that may read their input; one that gave up keeps it for a person, unless a later one replaced it."""
     return or_(
         Job.state.in_(_UNFINISHED),
         and_(Job.state.in_(_GAVE_UP), or_(Job.superseded_by_id.is_(None), Job.not_before.is_not(None))),

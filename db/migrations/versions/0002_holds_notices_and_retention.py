@@ -26,9 +26,7 @@ def upgrade() -> None:
     op.add_column("job", sa.Column("predecessors", sa.JSON(), nullable=True))
     op.add_column(
         "job",
-        sa.Column(
-            "ranks_at", db.models.UtcDateTime(), nullable=False, server_default="1970-01-01 00:00:00.000000"
-        ),
+        sa.Column("ranks_at", db.models.UtcDateTime(), nullable=False, server_default="1970-01-01 00:00:00.000000"),
     )
     op.execute("UPDATE job SET ranks_at = created_at")
     op.drop_index("ix_job_state", "job")
