@@ -4,12 +4,15 @@ Made once by the indexer, kept as JSON beside the instance's row.
 
 References
 ----------
-PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series.
+PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series, C.7.2.2 Patient Study, C.8.11.1 DX Series.
+PS3.5 6.2 for the value representations AS and DA.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 from pydicom.dataset import Dataset
@@ -17,11 +20,29 @@ from pydicom.sequence import Sequence
 
 _Number = TypeVar("_Number", int, float)
 _LIMIT = 2**31
+_AGE = re.compile(r"(\d{3})([DWMY])")
+_DAYS_IN_YEAR = 365.25
+_AGE_UNITS_IN_YEAR = {"D": _DAYS_IN_YEAR, "W": _DAYS_IN_YEAR / 7, "M": 12.0, "Y": 1.0}
+_VIEWS = {
+    "272479007": "PA",
+    "R-10214": "PA",
+    "399348003": "AP",
+    "R-10206": "AP",
+    "399173006": "LL",
+    "R-10236": "LL",
+    "399198007": "RL",
+    "R-10232": "RL",
+}
+"""CID 4010, in SNOMED CT and as older devices write it, in the terms of View Position (PS3.3 C.8.1.1)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstanceHeader:
-    """Attributes by their keyword; None or empty where absent or malformed."""
+    """Attributes by their keyword; None or empty where absent or malformed.
+
+    `patient_age_years` is Patient's Age (0010,1010), else the time from birth to study; `view_position` is View
+    Position (0018,5101), else what View Code Sequence (0054,0220) means by its terms.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -46,6 +67,13 @@ class InstanceHeader:
     rescale_intercept: float | None = None
     contributing_manufacturers: tuple[str, ...] = ()
     contributing_device_uids: tuple[str, ...] = ()
+    study_description: str = ""
+    patient_age_years: float | None = None
+    patient_sex: str = ""
+    patient_position: str = ""
+    view_position: str = ""
+    contrast_bolus_agent: str = ""
+    presentation_intent_type: str = ""
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> "InstanceHeader":
@@ -72,6 +100,13 @@ class InstanceHeader:
             image_orientation_patient=_numbers(dataset, "ImageOrientationPatient", 6),
             rescale_slope=_number(dataset, "RescaleSlope", float),
             rescale_intercept=_number(dataset, "RescaleIntercept", float),
+            study_description=text_of(dataset, "StudyDescription"),
+            patient_age_years=_age_years(dataset),
+            patient_sex=text_of(dataset, "PatientSex"),
+            patient_position=text_of(dataset, "PatientPosition"),
+            view_position=text_of(dataset, "ViewPosition") or _coded_view(dataset),
+            contrast_bolus_agent=text_of(dataset, "ContrastBolusAgent"),
+            presentation_intent_type=text_of(dataset, "PresentationIntentType"),
             contributing_manufacturers=_texts_of_items(dataset, "ContributingEquipmentSequence", "Manufacturer"),
             contributing_device_uids=_texts_of_items(dataset, "ContributingEquipmentSequence", "DeviceUID"),
         )
@@ -131,3 +166,24 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | 
     except (TypeError, ValueError, OverflowError):
         return None
     return values if len(values) == count and all(abs(value) < _LIMIT for value in values) else None
+
+
+def _coded_view(dataset: Dataset) -> str:
+    codes = _texts_of_items(dataset, "ViewCodeSequence", "CodeValue")
+    return next((_VIEWS[code] for code in codes if code in _VIEWS), "")
+
+
+def _age_years(dataset: Dataset) -> float | None:
+    if stated := _AGE.fullmatch(text_of(dataset, "PatientAge").upper()):
+        return round(int(stated[1]) / _AGE_UNITS_IN_YEAR[stated[2]], 2)
+    born, seen = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
+    if born is None or seen is None or seen < born:
+        return None
+    return round((seen - born).days / _DAYS_IN_YEAR, 2)
+
+
+def _date(dataset: Dataset, keyword: str) -> date | None:
+    try:
+        return datetime.strptime(text_of(dataset, keyword), "%Y%m%d").date()  # noqa: DTZ007 - DA has no zone
+    except ValueError:
+        return None

@@ -6,6 +6,7 @@ PS3.3 C.8.2.1.1.1: value 3 of Image Type is AXIAL or LOCALIZER for CT.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,8 +66,10 @@ def select(stacks: Sequence[Stack], card: ModelCard) -> list[Choice]:
     return choices
 
 
-def selection_hash(instances: Sequence[InstanceHeader], pixel_sha256: Mapping[str, str]) -> str:
-    """Return the SHA-256 of all that can change a result: which instances, their pixels and geometry.
+def selection_hash(
+    instances: Sequence[InstanceHeader], pixel_sha256: Mapping[str, str], header_keywords: Sequence[str]
+) -> str:
+    """Return the SHA-256 of all that can change a result: which instances, their pixels, geometry and attributes.
 
     Parameters
     ----------
@@ -74,6 +77,8 @@ def selection_hash(instances: Sequence[InstanceHeader], pixel_sha256: Mapping[st
         In order.
     pixel_sha256 : Mapping[str, str]
         By SOP Instance UID.
+    header_keywords : sequence of str
+        Of the pipeline's card.
     """
     digest = hashlib.sha256()
     for instance in instances:
@@ -85,9 +90,15 @@ def selection_hash(instances: Sequence[InstanceHeader], pixel_sha256: Mapping[st
             instance.pixel_spacing,
             instance.rescale_slope,
             instance.rescale_intercept,
+            header_values(instance, header_keywords),
         )
         digest.update(repr(values).encode())
     return digest.hexdigest()
+
+
+def header_values(instance: InstanceHeader, keywords: Sequence[str]) -> tuple[object, ...]:
+    """Return the values of attributes, given by their DICOM keywords."""
+    return tuple(getattr(instance, re.sub(r"\B(?=[A-Z])", "_", keyword).lower()) for keyword in keywords)
 
 
 def _unfit(stack: Stack, wanted: CTInput) -> Refusal | None:

@@ -146,7 +146,8 @@ class Settler:
     ) -> tuple[str, str]:
         """Add the job of a route; two rules that want the same share one, with the destinations of both."""
         instances = item.choice.stack.instances
-        digest = selection_hash(instances, {uid: row.pixel_sha256 for uid, row in stored.items()})
+        pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
+        digest = selection_hash(instances, pixels, item.pipeline.input.header_keywords)
         key = (item.pipeline.name, digest)
         other = jobs.get(key)
         jobs[key] = NewJob(

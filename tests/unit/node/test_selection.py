@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -89,13 +90,17 @@ def test_a_chest_abdomen_scan_runs():
     assert len(runs) == 1
 
 
-def test_the_selection_hash_changes_with_pixels_geometry_and_order_only():
+def test_the_selection_hash_changes_with_pixels_geometry_order_and_what_the_card_names_only():
     headers = axial(count=3)
     pixels = {h.sop_instance_uid: "a" for h in headers}
-    base = selection_hash(headers, pixels)
-    renamed = [type(h)(**{**h.to_json(), "series_description": "other"}) for h in headers]
-    moved = [type(h)(**{**h.to_json(), "pixel_spacing": (0.8, 0.8)}) for h in headers]
-    assert selection_hash(renamed, pixels) == base
-    assert selection_hash(moved, pixels) != base
-    assert selection_hash(headers[::-1], pixels) != base
-    assert selection_hash(headers, pixels | {"1.1.0": "b"}) != base
+    base = selection_hash(headers, pixels, ("ConvolutionKernel",))
+
+    def changed(**values):
+        return selection_hash([replace(h, **values) for h in headers], pixels, ("ConvolutionKernel",))
+
+    assert changed(series_description="other", contrast_bolus_agent="yes") == base
+    assert changed(pixel_spacing=(0.8, 0.8)) != base
+    assert changed(convolution_kernel="B70f") != base
+    assert selection_hash(headers, pixels, ("ConvolutionKernel", "ContrastBolusAgent")) != base
+    assert selection_hash(headers[::-1], pixels, ("ConvolutionKernel",)) != base
+    assert selection_hash(headers, pixels | {"1.1.0": "b"}, ("ConvolutionKernel",)) != base
