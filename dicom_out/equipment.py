@@ -14,11 +14,10 @@ from pydicom.sr.coding import Code
 from dicom_out import codes
 from dicom_out.coded import code_item
 from dicom_out.context import Run
+from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
 from dicom_out.uids import WRITER_VERSION
 from inference.findings import Algorithm
 
-MANUFACTURER = "opacity-node"
-RESEARCH_NOTICE = "RESEARCH USE ONLY - not for diagnosis"
 _LONG_STRING = 64
 
 

@@ -11,9 +11,10 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from dicom_out import codes
 from dicom_out.coded import code_item
 from dicom_out.context import ResultKind, Run
-from dicom_out.equipment import MANUFACTURER, RESEARCH_NOTICE, model_name
+from dicom_out.equipment import model_name
 from dicom_out.marks import Mark
 from dicom_out.picture import SIZE, picture
+from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
 from dicom_out.study import stamp
 from dicom_out.views import axial_slices
 from inference.findings import Findings

@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from dicom_out.colours import RGB
 from dicom_out.context import Run
-from dicom_out.equipment import RESEARCH_NOTICE
 from dicom_out.marks import Mark
 from dicom_out.plain import plain
+from dicom_out.product import RESEARCH_NOTICE
 from dicom_out.views import WINDOW_CENTER, WINDOW_WIDTH, View, views
 from inference.findings import Findings, Measurement
 from inference.series import Series

@@ -17,14 +17,9 @@ from pydicom.dataset import Dataset
 from dicom_out.coded import code_item
 from dicom_out.colours import cielab
 from dicom_out.context import ResultKind, Run
-from dicom_out.equipment import (
-    MANUFACTURER,
-    RESEARCH_NOTICE,
-    model_name,
-    segmentation_algorithm,
-    serial_number,
-)
+from dicom_out.equipment import model_name, segmentation_algorithm, serial_number
 from dicom_out.marks import Mark
+from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
 from dicom_out.study import stamp
 from inference.findings import Region
 

@@ -31,9 +31,10 @@ from pydicom.sr.coding import Code
 
 from dicom_out import codes
 from dicom_out.context import ResultKind, Run
-from dicom_out.equipment import MANUFACTURER, RESEARCH_NOTICE, algorithm_identification, device_observer
+from dicom_out.equipment import algorithm_identification, device_observer
 from dicom_out.marks import Mark, outline
 from dicom_out.plain import plain
+from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
 from dicom_out.seg import SegmentReference
 from dicom_out.study import stamp
 from dicom_out.uids import tracking_uid

@@ -9,7 +9,9 @@ import json
 import logging
 import mmap
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +22,23 @@ from sqlalchemy.exc import OperationalError
 
 from db.files import Storage, is_uid, make_folder_durably, spool_time_s, sync_folder
 from db.repository import intake
+from db.repository.intake import Intake, ReceivedInstance
 from db.session import Database
+from dicom_out.product import MANUFACTURER
 from handlers.quarantine import Quarantine
+from node.comparison import same_images
 from node.header import InstanceHeader, text_of
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
 _READ_AGAIN_FOR_S = 600.0
+_TELLING = {
+    Intake.CONFLICT: "came again with other pixels or geometry; it is held: see `opacity-node resolve`",
+    Intake.UPDATE: "came again with another header or transfer syntax; the newest counts",
+    Intake.RESTORED: "came again after they had been removed",
+    Intake.OWN_RESULT: "are results of ours that came back; they are kept and not used",
+}
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
 
@@ -36,9 +47,7 @@ _FILE_META_OFFSET = 128 + 4 + 12
 class Indexed:
     """What one pass did."""
 
-    stored: int = 0
-    duplicates: int = 0
-    conflicts: int = 0
+    outcomes: Counter[Intake] = field(default_factory=Counter)
     left_over: int = 0
     """Had rows already, and were moved only now, after a crash."""
     quarantined: int = 0
@@ -46,7 +55,7 @@ class Indexed:
     @property
     def total(self) -> int:
         """All files of the batch."""
-        return self.stored + self.duplicates + self.conflicts + self.left_over + self.quarantined
+        return self.outcomes.total() + self.left_over + self.quarantined
 
 
 class Indexer:
@@ -75,24 +84,39 @@ class Indexer:
         with self._database.read() as session:
             moved = intake.already_indexed(session, names)
         left_over = len(moved)
-        received = [r for name in names if name not in moved and (r := self._read(name)) is not None]
-        received, outcomes = self._add(received)
+        received, unread = self._read_all(name for name in names if name not in moved)
+        received, outcomes = self._add(received, same=same_images(self._storage, self._database, received))
         for instance, outcome in zip(received, outcomes, strict=True):
-            if outcome is intake.Intake.DUPLICATE:
+            if outcome is Intake.DUPLICATE:
                 (self._storage.spool / instance.spool_name).unlink()
             else:
                 moved[instance.spool_name] = instance.path
         self._move(moved)
-        self._log_conflicts(received, outcomes)
+        self._log(received, outcomes)
         return Indexed(
-            stored=outcomes.count(intake.Intake.STORED),
-            duplicates=outcomes.count(intake.Intake.DUPLICATE),
-            conflicts=outcomes.count(intake.Intake.CONFLICT),
-            left_over=left_over,
-            quarantined=len(names) - left_over - len(received),
+            outcomes=Counter(outcomes), left_over=left_over, quarantined=len(names) - unread - left_over - len(received)
         )
 
-    def _read(self, name: str) -> intake.ReceivedInstance | None:
+    def _read_all(self, names: Iterable[str]) -> tuple[list[ReceivedInstance], int]:
+        """Read spool files up to the first SOP Instance UID that comes again: it is compared with rows.
+
+        Returns
+        -------
+        list of ReceivedInstance, int
+            What was read; how many files were left for the next pass.
+        """
+        waiting = list(names)
+        received: dict[str, ReceivedInstance] = {}
+        for number, name in enumerate(waiting):
+            instance = self._read(name)
+            if instance is None:
+                continue
+            if instance.sop_instance_uid in received:
+                return list(received.values()), len(waiting) - number
+            received[instance.sop_instance_uid] = instance
+        return list(received.values()), 0
+
+    def _read(self, name: str) -> ReceivedInstance | None:
         try:
             return read_spool_file(self._storage, name)
         except (OSError, MemoryError) as error:
@@ -104,12 +128,12 @@ class Indexer:
         return None
 
     def _add(
-        self, received: list[intake.ReceivedInstance]
-    ) -> tuple[list[intake.ReceivedInstance], list[intake.Intake]]:
+        self, received: list[ReceivedInstance], *, same: frozenset[str]
+    ) -> tuple[list[ReceivedInstance], list[Intake]]:
         """Put instances into rows; those that the database cannot hold are set aside, and not returned."""
         try:
             with self._database.write() as session:
-                return received, intake.add(session, received)
+                return received, intake.add(session, received, same_images=same)
         except OperationalError:
             raise  # of the database, not of an instance
         except Exception as error:  # noqa: BLE001 - as in _read
@@ -117,7 +141,7 @@ class Indexer:
                 self._set_aside(received[0].spool_name, error)
                 return [], []
             logger.warning("a batch cannot be indexed as a whole (%s)", type(error).__name__, extra={"action": "index"})
-        one_by_one = [self._add([instance]) for instance in received]
+        one_by_one = [self._add([instance], same=same) for instance in received]
         return [i for some, _ in one_by_one for i in some], [o for _, some in one_by_one for o in some]
 
     def _set_aside(self, name: str, error: Exception) -> None:
@@ -141,21 +165,25 @@ class Indexer:
         for folder in folders:
             sync_folder(folder)
 
-    def _log_conflicts(self, received: list[intake.ReceivedInstance], outcomes: list[intake.Intake]) -> None:
-        conflicting = {
-            instance.study_instance_uid
+    def _log(self, received: list[ReceivedInstance], outcomes: list[Intake]) -> None:
+        """Log what is out of the ordinary, a line for each study."""
+        counts = Counter(
+            (instance.study_instance_uid, outcome)
             for instance, outcome in zip(received, outcomes, strict=True)
-            if outcome is intake.Intake.CONFLICT
-        }
-        for study_instance_uid in conflicting:
-            logger.warning(
-                "study %s is held: an instance came again with other content",
+            if outcome in _TELLING
+        )
+        for (study_instance_uid, outcome), number in counts.items():
+            logger.log(
+                logging.WARNING if outcome is Intake.CONFLICT else logging.INFO,
+                "study %s: %d instances %s",
                 study_instance_uid,
+                number,
+                _TELLING[outcome],
                 extra={"action": "index"},
             )
 
 
-def read_spool_file(storage: Storage, name: str) -> intake.ReceivedInstance:
+def read_spool_file(storage: Storage, name: str) -> ReceivedInstance:
     """Read all of a spool file that goes into rows.
 
     Raises
@@ -174,7 +202,7 @@ def read_spool_file(storage: Storage, name: str) -> intake.ReceivedInstance:
     header = InstanceHeader.from_dataset(dataset)
     dataset_sha256, pixel_sha256 = _hashes(path, _FILE_META_OFFSET + meta.FileMetaInformationGroupLength, pixels_at)
     circumstances = json.loads(meta.PrivateInformation)
-    return intake.ReceivedInstance(
+    return ReceivedInstance(
         spool_name=name,
         path=str(storage.archive_path(study, name)),
         size=path.stat().st_size,
@@ -194,6 +222,8 @@ def read_spool_file(storage: Storage, name: str) -> intake.ReceivedInstance:
         patient_birth_date=text_of(dataset, "PatientBirthDate"),
         patient_sex=text_of(dataset, "PatientSex"),
         header=header.to_json(),
+        device_uids=header.contributing_device_uids,
+        by_us=MANUFACTURER in header.contributing_manufacturers,
         calling_ae_title=str(meta.get("SendingApplicationEntityTitle", "")),
         called_ae_title=str(meta.get("ReceivingApplicationEntityTitle", "")),
         peer_address=str(circumstances["peer_address"]),

@@ -89,14 +89,14 @@ def start(log_level: str, node_pid: int) -> None:
     """Prepare a worker process: die with the node, leave signals to it, import what every job needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with(node_pid)
+    die_with(node_pid)
     logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
     from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
     from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
 
 
-def _die_with(node_pid: int) -> None:
+def die_with(node_pid: int) -> None:
     """Have the kernel kill this process when the thread that started it ends, which is at the end of the node."""
     if sys.platform != "linux":
         return

@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 from db import schema
 from db.files import Storage
 from db.models import Instance, Study
+from db.repository.intake import Intake as Outcome
 from db.session import Database
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
@@ -56,7 +57,7 @@ def test_spooled_instances_get_rows_and_move_to_the_archive(intake):
     for number in range(3):
         intake.receive(number, Modality="CT", PatientID="P1")
     indexed = intake.indexer.run()
-    assert (indexed.stored, indexed.total) == (3, 3)
+    assert (indexed.outcomes[Outcome.STORED], indexed.total) == (3, 3)
     assert intake.storage.spooled() == []
     for row in intake.rows():
         assert (intake.storage.root / row.path).is_file()
@@ -79,8 +80,8 @@ def test_a_crash_between_commit_and_move_is_repaired(intake, monkeypatch):
 def test_the_same_bytes_again_leave_no_second_row_and_no_file(intake):
     intake.receive(1)
     intake.receive(1)
-    indexed = intake.indexer.run()
-    assert (indexed.stored, indexed.duplicates) == (1, 1)
+    assert intake.indexer.run().outcomes == {Outcome.STORED: 1}
+    assert intake.indexer.run().outcomes == {Outcome.DUPLICATE: 1}
     assert len(intake.rows()) == 1
     assert intake.storage.spooled() == []
 
@@ -89,7 +90,7 @@ def test_the_same_bytes_again_leave_no_second_row_and_no_file(intake):
 def test_numbers_that_no_database_holds_are_left_out_and_stop_nothing(intake):
     intake.receive(1)
     intake.receive(2, SeriesNumber="99999999999999999999", InstanceNumber="1e30", SliceThickness="1e300")
-    assert intake.indexer.run().stored == 2
+    assert intake.indexer.run().outcomes[Outcome.STORED] == 2
     with intake.database.read() as session:
         assert session.scalars(select(Study)).one()
     assert "series_number" not in intake.rows()[1].header
@@ -98,23 +99,23 @@ def test_numbers_that_no_database_holds_are_left_out_and_stop_nothing(intake):
 def test_an_instance_that_cannot_be_put_into_a_row_is_set_aside_and_the_others_go_on(intake, monkeypatch):
     real = module.intake._add_one
 
-    def add_one(session, received):
+    def add_one(session, received, **flags):
         if received.sop_instance_uid.endswith(".1"):
             raise OverflowError("too large")
-        return real(session, received)
+        return real(session, received, **flags)
 
     monkeypatch.setattr(module.intake, "_add_one", add_one)
     for number in range(3):
         intake.receive(number)
     indexed = intake.indexer.run()
-    assert (indexed.stored, indexed.quarantined) == (2, 1)
+    assert (indexed.outcomes[Outcome.STORED], indexed.quarantined) == (2, 1)
     (kept,) = intake.aside()
     assert "too large" in kept.with_suffix(".txt").read_text()
     assert intake.storage.spooled() == []
 
 
 def test_a_database_that_fails_sets_nothing_aside(intake, monkeypatch):
-    def locked(session, received):
+    def locked(*_, **__):
         raise OperationalError("insert", {}, Exception("database is locked"))
 
     intake.receive(1)
@@ -135,7 +136,7 @@ def test_a_machine_that_fails_leaves_the_file_in_the_spool_to_be_read_again(inta
         intake.indexer.run()
     assert len(intake.storage.spooled()) == 1
     monkeypatch.undo()
-    assert intake.indexer.run().stored == 1
+    assert intake.indexer.run().outcomes[Outcome.STORED] == 1
 
 
 def test_a_file_that_cannot_be_read_for_minutes_is_set_aside_so_that_the_others_go_on(intake, monkeypatch):
@@ -154,7 +155,7 @@ def test_a_spool_file_that_is_no_dicom_file_is_set_aside(intake):
     intake.receive(1)
     (intake.storage.spool / "00000000000000000001-00000000.dcm").write_bytes(os.urandom(2000))
     indexed = intake.indexer.run()
-    assert (indexed.stored, indexed.quarantined) == (1, 1)
+    assert (indexed.outcomes[Outcome.STORED], indexed.quarantined) == (1, 1)
 
 
 def test_equal_pixels_under_another_header_have_equal_pixel_hashes(intake):

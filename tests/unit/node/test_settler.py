@@ -12,7 +12,7 @@ from db.models import Decision, Job, Study
 from db.repository import intake as intake_rows
 from db.repository import settling
 from db.session import Database
-from db.states import StudyState
+from db.states import HoldReason, StudyState
 from handlers.association import Associations
 from node import settler as module
 from node.config import Config, Settle
@@ -152,7 +152,7 @@ def test_a_study_that_changed_since_it_was_read_is_left_alone(desk, monkeypatch,
     def change(study, now):
         with desk.database.write() as session:
             if what == "held":
-                settling.hold(session, study.id, reason="conflict")
+                settling.hold(session, study.id, reason=HoldReason.CONFLICT, message="m")
         if what == "more came":
             desk.index(ago_s=1, first=500, count=1, sop_instance_uid="1.2.3.9.500")
         return verdict(study, now)
