@@ -82,7 +82,9 @@ class Settler:
 
     def _verdict(self, study: ReceivingStudy, now: datetime) -> SettleReason | _Wait:
         settle = self._config.settle
-        quiet_at = study.last_received_at + timedelta(seconds=quiet_time_s(study.modalities, settle))
+        quiet_at = study.last_received_at + timedelta(
+            seconds=quiet_time_s(frozenset(a.modality for a in study.arrivals), settle)
+        )
         given_up_at = study.opened_at + timedelta(seconds=settle.max_wait_s)
         due_at = min(quiet_at, given_up_at)
         if now < due_at:

@@ -1,7 +1,7 @@
 """Studies that may be complete -> revisions, decisions and queued jobs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,15 @@ from db.states import HoldReason, InstanceRole, JobState, Outcome, SettleReason,
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """How instances of a modality came."""
+
+    modality: str
+    calling_ae_title: str
+    called_ae_title: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivingStudy:
     """A study that has instances no revision holds yet."""
 
@@ -20,7 +29,7 @@ class ReceivingStudy:
     study_instance_uid: str
     opened_at: datetime
     last_received_at: datetime
-    modalities: frozenset[str]
+    arrivals: frozenset[Arrival]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +41,9 @@ class StoredInstance:
     sop_instance_uid: str
     pixel_sha256: str
     header: dict[str, Any]
+    calling_ae_title: str
+    called_ae_title: str
+    received_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +58,9 @@ class NewJob:
     destinations: tuple[str, ...]
     priority: int
     instance_ids: tuple[int, ...]
+    notices: bool = False
+    refusal: dict[str, Any] | None = None
+    """Known before the start: code, reason and remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,17 +85,22 @@ def receiving(session: Session) -> list[ReceivingStudy]:
     ).all()
     if not studies:
         return []
-    rows = session.execute(select(Series.study_id, Series.modality).where(Series.study_id.in_([s.id for s in studies])))
-    modalities: dict[int, set[str]] = {}
-    for study_id, modality in rows:
-        modalities.setdefault(study_id, set()).add(modality)
+    arrivals: dict[int, set[Arrival]] = {}
+    for study_id, modality, calling, called in session.execute(
+        select(Series.study_id, Series.modality, Instance.calling_ae_title, Instance.called_ae_title)
+        .join(Instance)
+        .where(Series.study_id.in_([s.id for s in studies]), Instance.role == InstanceRole.CURRENT)
+        .distinct()
+    ):
+        arrival = Arrival(modality=modality, calling_ae_title=calling, called_ae_title=called)
+        arrivals.setdefault(study_id, set()).add(arrival)
     return [
         ReceivingStudy(
             id=study.id,
             study_instance_uid=study.study_instance_uid,
             opened_at=study.opened_at,
             last_received_at=study.last_received_at,
-            modalities=frozenset(modalities.get(study.id, ())),
+            arrivals=frozenset(arrivals.get(study.id, ())),
         )
         for study in studies
     ]
@@ -88,15 +108,11 @@ def receiving(session: Session) -> list[ReceivingStudy]:
 
 def instances(session: Session, study_id: int) -> list[StoredInstance]:
     """Return the current instances of a study."""
+    columns = [getattr(Instance, field.name) for field in fields(StoredInstance)]
     rows = session.execute(
-        select(Instance.id, Instance.series_id, Instance.sop_instance_uid, Instance.pixel_sha256, Instance.header)
-        .join(Series)
-        .where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
+        select(*columns).join(Series).where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
     )
-    return [
-        StoredInstance(id=i, series_id=series, sop_instance_uid=uid, pixel_sha256=pixels, header=header)
-        for i, series, uid, pixels, header in rows
-    ]
+    return [StoredInstance(**row) for row in rows.mappings()]
 
 
 def unchanged(session: Session, study: ReceivingStudy) -> bool:
@@ -163,6 +179,8 @@ def _queue(session: Session, study_id: int, revision_id: int, job: NewJob, now: 
         rule=job.rule,
         destinations=list(job.destinations),
         priority=job.priority,
+        notices=job.notices,
+        refusal=job.refusal,
         state=JobState.QUEUED,
         created_at=now,
     )
