@@ -1,0 +1,184 @@
+"""Associations that we ask for: to whom, why there is none, and how to end one from outside.
+
+References
+----------
+PS3.8 7.1 A-ASSOCIATE, 9.3.4 A-ASSOCIATE-RJ.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.presentation import PresentationContext
+
+MAX_CONTEXTS = 128
+_MAX_PDU = 131072
+_Handler = tuple[evt.EventType, Callable[[Event], Any]]
+_REJECTIONS = {
+    (1, 1): "it gives no reason; its log may",
+    (1, 2): "it does not speak DICOM's application context",
+    (1, 3): "it does not know us; add AE title {peer.our_ae_title} to its list of peers",
+    (1, 7): "it does not answer to AE title {peer.ae_title}; correct ae_title of the destination",
+    (2, 1): "it gives no reason; its log may",
+    (2, 2): "it does not speak this version of the protocol",
+    (3, 1): "it is busy for the moment",
+    (3, 2): "it has as many associations as it allows; it is free again later, or allows more",
+}
+"""By source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Peer:
+    """Whom to call, and who we say we are."""
+
+    host: str
+    port: int
+    ae_title: str
+    our_ae_title: str
+    timeout_s: float = 30.0
+
+    def __str__(self) -> str:
+        return f"{self.ae_title} at {self.host}:{self.port}"
+
+
+class NoAssociationError(Exception):
+    """The peer gave us no association; the message says why and what to do."""
+
+
+class Lines:
+    """The connections that are open or being opened, so that all can be cut at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[Association] = set()
+        self._cut = False
+
+    def cut(self) -> None:
+        """Hang up every line, and each that is opened from now on; whoever waits at one is woken."""
+        with self._lock:
+            self._cut = True
+            lines = list(self._open)
+        for association in lines:
+            _hang_up(association)
+
+    def opened(self, event: Event) -> None:
+        """Take note of a line, as soon as it is dialled and again when it is connected."""
+        with self._lock:
+            self._open.add(event.assoc)
+            cut = self._cut
+        if cut:
+            _hang_up(event.assoc)
+
+    def closed(self, association: Association) -> None:
+        """Forget a line."""
+        with self._lock:
+            self._open.discard(association)
+
+
+@contextmanager
+def associate(
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    *,
+    lines: Lines | None = None,
+    handlers: Sequence[_Handler] = (),
+) -> Iterator[Association]:
+    """Hold an association with a peer, and release it at the end.
+
+    Parameters
+    ----------
+    peer : Peer
+        Whom to call.
+    contexts : sequence of PresentationContext
+        What to propose; the first 128 are.
+    lines : Lines or None
+        Through which the connection can be cut.
+    handlers : sequence
+        pynetdicom's event handlers.
+
+    Yields
+    ------
+    Association
+        Established, unless the peer accepted none of the contexts: then it has ended, and says so.
+
+    Raises
+    ------
+    NoAssociationError
+        If there is none.
+    """
+    lines = lines or Lines()
+    call = _Call(peer)
+    entity = AE(ae_title=peer.our_ae_title)
+    entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
+    entity.maximum_pdu_size = _MAX_PDU
+    bindings: list[_Handler] = [
+        (evt.EVT_REQUESTED, lines.opened),
+        (evt.EVT_CONN_OPEN, call.connected),
+        (evt.EVT_CONN_OPEN, lines.opened),
+        *handlers,
+    ]
+    try:
+        association = entity.associate(
+            peer.host, peer.port, contexts=list(contexts[:MAX_CONTEXTS]), ae_title=peer.ae_title, evt_handlers=bindings
+        )
+    except OSError as error:  # a name that cannot be resolved
+        raise NoAssociationError(f"{peer.host}: {error.strerror}; correct host of the destination") from error
+    try:
+        # pynetdicom aborts an association of which no context was accepted; that is an answer, not a fault of the line.
+        if not association.is_established and not (association.rejected_contexts and not association.accepted_contexts):
+            raise NoAssociationError(call.failure(association))
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+        lines.closed(association)
+
+
+class _Call:
+    """What is known of one attempt to associate."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._connected = False
+
+    def connected(self, event: Event) -> None:
+        """Prepare the connection.
+
+        Nagle's algorithm halves the rate of small messages (RFC 896). pynetdicom takes the limit of time off the
+        socket after connecting: a peer that stops reading would block its thread for ever.
+        """
+        self._connected = True
+        connection = event.assoc.dul.socket
+        if connection is not None and connection.socket is not None:
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.socket.settimeout(self._peer.timeout_s)
+
+    def failure(self, association: Association) -> str:
+        """Return why there is no association, and what to do."""
+        if association.is_rejected:
+            answer = association.acceptor.primitive
+            key = (answer.result_source, answer.diagnostic) if answer else (1, 1)
+            reason = _REJECTIONS.get(key, f"reason {key}").format(peer=self._peer)
+            return f"{self._peer} rejected the association: {reason}"
+        if self._connected:
+            return (
+                f"{self._peer} took the connection but gave no association within {self._peer.timeout_s:g} s, or hung "
+                "up; is it a DICOM peer, and well?"
+            )
+        return f"{self._peer} cannot be reached; is it up, and are host and port of the destination right?"
+
+
+def _hang_up(association: Association) -> None:
+    """End the connection under an association: whatever reads, writes or connects there fails at once."""
+    connection = association.dul.socket
+    raw = connection.socket if connection is not None else None
+    if raw is not None:
+        with contextlib.suppress(OSError):
+            raw.shutdown(socket.SHUT_RDWR)
