@@ -23,6 +23,14 @@ _POSITION_TOLERANCE_MM = 0.01
 _UNEVEN_TOLERANCE = 0.05
 _TILT_TOLERANCE_MM = 0.05
 _GAP_FACTOR = 1.5
+_FARTHEST_MM = 1e5
+_ORTHONORMAL_TOLERANCE = 0.01
+
+NO_GEOMETRY = Refusal(
+    code="no-geometry",
+    reason="Image position, orientation, pixel spacing, rows or columns are absent or impossible.",
+    remedy="Send images with ImagePositionPatient, ImageOrientationPatient and PixelSpacing.",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +99,8 @@ def check_stack(
             reason=f"The stack has {len(positions)} slices, at least {MIN_SLICES} are needed.",
             remedy="Send the whole series.",
         )
+    if not _is_placed(positions, np.asarray(image_orientation_patient, dtype=np.float64)):
+        return NO_GEOMETRY
     distances = slice_positions(positions.tolist(), image_orientation_patient)
     order = np.argsort(distances)
     steps = np.diff(distances[order])
@@ -102,6 +112,13 @@ def check_stack(
         or _tilted(positions[order], image_orientation_patient)
         or spacing
     )
+
+
+def _is_placed(positions: NDArray[np.float64], orientation: NDArray[np.float64]) -> bool:
+    """Say whether positions lie in a room and the two directions are unit vectors at right angles."""
+    directions = orientation.reshape(2, 3)
+    deviation = np.abs(directions @ directions.T - np.eye(2)).max()
+    return bool(np.abs(positions).max() < _FARTHEST_MM and deviation < _ORTHONORMAL_TOLERANCE)
 
 
 def _duplicates(steps: NDArray[np.float64], distances: NDArray[np.float64]) -> Refusal | None:

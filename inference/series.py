@@ -1,11 +1,11 @@
 """A selection loaded: sorted instances, pixel array and geometry, from files on disk.
 
 Stands between the archive and the pipelines: the worker loads a selection once and every pipeline of the job reads
-it. Pixel data are decoded here and nowhere else.
+it. `inference.decoding` decodes the pixel data.
 
 References
 ----------
-PS3.3 C.7.6.2 (Image Plane), C.8.2.1 (CT Image), C.11.1 (Modality LUT).
+PS3.3 C.7.6.2 (Image Plane), C.8.2.1 (CT Image).
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,14 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_rescale
 
+from inference.decoding import UndecodableError, decode
 from inference.findings import Refusal
-from inference.geometry import Geometry, check_stack, slice_positions
+from inference.geometry import NO_GEOMETRY, Geometry, check_stack, slice_positions
+
+_COSINE_TOLERANCE = 0.002
+_PIXEL_TOLERANCE_MM = 0.001
+_MAX_PIXEL_MM = 50.0
 
 
 class SeriesRefusedError(Exception):
@@ -55,13 +59,15 @@ class Series:
         return tuple(str(header.SOPInstanceUID) for header in self.headers)
 
 
-def load(paths: Sequence[Path]) -> Series:
+def load(paths: Sequence[Path], *, threads: int | None = None) -> Series:
     """Read, sort and decode one CT stack.
 
     Parameters
     ----------
     paths : sequence of Path
         DICOM files of one stack, in any order.
+    threads : int, optional
+        How many slices are decoded at once; by default one a processor.
 
     Returns
     -------
@@ -73,28 +79,75 @@ def load(paths: Sequence[Path]) -> Series:
     SeriesRefusedError
         If the files do not form an evenly spaced volume, or pixel data cannot be decoded.
     """
-    datasets = [pydicom.dcmread(path) for path in paths]
-    orientation = [float(v) for v in datasets[0].ImageOrientationPatient]
-    positions = [[float(v) for v in dataset.ImagePositionPatient] for dataset in datasets]
+    # Headers first, without pixel data: these are read once, by the thread that decodes them.
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    planes = [_plane(header) for header in headers]
+    _check_alike(planes)
+    orientation, positions = planes[0].orientation, [plane.position for plane in planes]
     checked = check_stack(positions, orientation)
     if isinstance(checked, Refusal):
         raise SeriesRefusedError(checked)
-    order = np.argsort(slice_positions(positions, orientation))
-    datasets = [datasets[i] for i in order]
-    pixel_array = _decode(datasets)
+    order = np.argsort(slice_positions(positions, orientation), kind="stable")
+    headers = [headers[i] for i in order]
+    try:
+        pixel_array = decode([paths[i] for i in order], headers, threads=threads)
+    except UndecodableError as error:
+        raise SeriesRefusedError(error.refusal) from error
     return Series(
-        headers=tuple(datasets),
-        pixel_array=pixel_array,
-        geometry=_geometry(datasets[0], positions[order[0]], checked),
+        headers=tuple(headers), pixel_array=pixel_array, geometry=_geometry(planes[order[0]], slice_spacing_mm=checked)
     )
 
 
-def _geometry(first: Dataset, origin: Sequence[float], slice_spacing_mm: float) -> Geometry:
-    orientation = [float(v) for v in first.ImageOrientationPatient]
-    row, column = orientation[:3], orientation[3:]
-    rows_mm, columns_mm = (float(v) for v in first.PixelSpacing)
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Where one slice lies: PS3.3 C.7.6.2."""
+
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    pixel_spacing: tuple[float, ...]
+    size: tuple[int, int]
+
+
+def _plane(header: Dataset) -> _Plane:
+    try:
+        plane = _Plane(
+            position=tuple(float(v) for v in header.ImagePositionPatient),
+            orientation=tuple(float(v) for v in header.ImageOrientationPatient),
+            pixel_spacing=tuple(float(v) for v in header.PixelSpacing),
+            size=(int(header.Rows), int(header.Columns)),
+        )
+    except (AttributeError, TypeError, ValueError):
+        raise SeriesRefusedError(NO_GEOMETRY) from None  # the cause quotes values of the header
+    if (len(plane.position), len(plane.orientation), len(plane.pixel_spacing)) != (3, 6, 2):
+        raise SeriesRefusedError(NO_GEOMETRY)
+    if min(plane.size) < 1 or not all(0 < spacing < _MAX_PIXEL_MM for spacing in plane.pixel_spacing):
+        raise SeriesRefusedError(NO_GEOMETRY)
+    return plane
+
+
+def _check_alike(planes: Sequence[_Plane]) -> None:
+    for name, values, tolerance in (
+        ("orientation", [p.orientation for p in planes], _COSINE_TOLERANCE),
+        ("pixel spacing", [p.pixel_spacing for p in planes], _PIXEL_TOLERANCE_MM),
+        ("number of rows or columns", [p.size for p in planes], 0),
+    ):
+        spread = np.abs(np.asarray(values, dtype=np.float64) - values[0]).max(axis=1)
+        odd = int(np.count_nonzero(~(spread <= tolerance)))
+        if odd:
+            raise SeriesRefusedError(
+                Refusal(
+                    code="mixed-geometry",
+                    reason=f"The {name} of {odd} of {len(planes)} slices is not that of the first.",
+                    remedy="Send slices of one reconstruction a series.",
+                )
+            )
+
+
+def _geometry(lowest: _Plane, *, slice_spacing_mm: float) -> Geometry:
+    row, column = lowest.orientation[:3], lowest.orientation[3:]
+    rows_mm, columns_mm = lowest.pixel_spacing
     return Geometry(
-        origin_mm=_triple(origin),
+        origin_mm=_triple(lowest.position),
         row_direction=_triple(row),
         column_direction=_triple(column),
         slice_direction=_triple(np.cross(row, column).tolist()),
@@ -105,31 +158,3 @@ def _geometry(first: Dataset, origin: Sequence[float], slice_spacing_mm: float) 
 def _triple(values: Sequence[float]) -> tuple[float, float, float]:
     x, y, z = (float(v) for v in values)
     return x, y, z
-
-
-def _decode(datasets: Sequence[Dataset]) -> NDArray[np.generic]:
-    """Decode every slice to Hounsfield units and drop the pixel data from the headers."""
-    slices: list[NDArray[np.generic]] = []
-    for dataset in datasets:
-        try:
-            stored = dataset.pixel_array
-        except (MemoryError, OSError):
-            raise  # of this machine, not of the data: a fault, and tried again
-        except Exception as error:
-            raise SeriesRefusedError(
-                Refusal(
-                    code="undecodable-pixel-data",
-                    reason=f"Pixel data of instance {dataset.get('InstanceNumber', '?')} cannot be decoded: {error}",
-                    remedy="Send the series again, uncompressed if need be.",
-                )
-            ) from error
-        slices.append(_hounsfield(dataset, stored))
-        del dataset.PixelData
-    return np.stack(slices)
-
-
-def _hounsfield(dataset: Dataset, stored: NDArray[np.generic]) -> NDArray[np.generic]:
-    slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
-    if slope == 1 and intercept.is_integer():
-        return (stored.astype(np.int32) + int(intercept)).clip(-32768, 32767).astype(np.int16)
-    return apply_rescale(stored, dataset).astype(np.float32)

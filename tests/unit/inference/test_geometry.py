@@ -57,3 +57,18 @@ def test_uneven_steps_are_refused():
 
 def test_a_tilted_gantry_is_refused():
     assert check_stack(positions(np.arange(20) * 2.0, shift_mm=0.4), AXIAL).code == "tilted-gantry"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_position_that_is_no_number_is_refused(value):
+    stack = positions(np.arange(20) * 2.0)
+    stack[7] = (0.0, value, 14.0)
+    assert check_stack(stack, AXIAL).code == "no-geometry"
+
+
+@pytest.mark.parametrize(
+    "orientation",
+    [(0.0,) * 6, (1.0, 0.0, 0.0, 1.0, 0.0, 0.0), (2.0, 0.0, 0.0, 0.0, 2.0, 0.0), (1.0, 0.0, 0.0, 0.6, 0.8, 0.0)],
+)
+def test_an_orientation_that_is_none_is_refused(orientation):
+    assert check_stack(positions(np.arange(20) * 2.0), orientation).code == "no-geometry"
