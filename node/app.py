@@ -24,6 +24,7 @@ from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
 from node.indexer import Indexer
 from node.outbox import Outbox
+from node.retention import Retention
 from node.scheduler import Scheduler
 from node.server import Server
 from node.settler import Settler
@@ -103,12 +104,14 @@ class Node:
             config=config,
             on_done=lambda: self._wake("deliver"),
         )
+        self._retention = Retention(database=self._database, storage=self._storage, config=config)
         self._scheduler = Scheduler(
             {
                 "index": self._index,
                 "settle": self._settler.run,
                 "dispatch": self._dispatcher.run,
                 "deliver": self._outbox.run,
+                "retain": self._retention.run,
             }
         )
         self._scheduler.start()
