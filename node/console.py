@@ -13,6 +13,7 @@ from rich.table import Table
 
 from db.repository.reports import JobReport, StudyReport
 from node.health import Health, Severity
+from node.retention import RetentionReport
 
 console = Console()
 errors = Console(stderr=True)
@@ -72,8 +73,23 @@ def show_health(health: Health) -> None:
             ("deliveries", health.counts.deliveries),
         ):
             console.print(f"{title}: " + (", ".join(f"{n} {_state(s)}" for s, n in numbers.items()) or "none"))
+    if health.retention:
+        console.print(_retention(health.retention), highlight=False)
     for study in health.studies:
         console.print(study_table(study))
+
+
+def _retention(report: RetentionReport) -> str:
+    """Return what is held, what goes next and what went last, in one line."""
+    parts = [f"images: {report.held_instances}, {report.held_bytes / 1e9:.1f} GB at {report.at:%H:%M} UTC"]
+    parts.append(f"kept {report.inputs_days:g} days" if report.inputs_days else "kept for ever")
+    if report.next_at:
+        parts.append(f"next go {report.next_at:%Y-%m-%d}")
+    if report.kept_longer:
+        parts.append(f"{report.kept_longer} studies kept longer (held, failed, or results not delivered)")
+    if report.removed_at:
+        parts.append(f"{report.removed_instances} went {report.removed_at:%Y-%m-%d}")
+    return " · ".join(parts)
 
 
 def study_table(study: StudyReport) -> Table:

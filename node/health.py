@@ -15,6 +15,7 @@ from db.session import Database
 from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
 from node.config import Config
+from node.retention import RetentionReport, last_report
 
 _DELIVERY_LATE = timedelta(minutes=10)
 _SPOOL_LATE_S = 300.0
@@ -47,6 +48,8 @@ class Health:
     counts: Counts | None
     studies: list[StudyReport]
     problems: list[Problem]
+    retention: RetentionReport | None = None
+    """None before the first pass."""
 
     @property
     def severity(self) -> Severity:
@@ -98,6 +101,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         counts=counts,
         studies=studies,
         problems=problems,
+        retention=last_report(storage),
     )
 
 

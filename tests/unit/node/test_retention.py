@@ -15,9 +15,11 @@ from db.files import Storage
 from db.models import Delivery, Instance, Job, Result, Revision, Series, Study
 from db.session import Database
 from db.states import DeliveryState, InstanceRole, JobState, SettleReason, StudyState
+from node import health
 from node import retention as module
-from node.config import Config, Destination
+from node.config import Config, Destination, StorageSettings
 from node.config import Retention as RetentionSettings
+from node.console import console, show_health
 from node.retention import Retention, last_report, missing_input
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -424,3 +426,17 @@ def test_a_selection_whose_images_went_is_refused_with_its_remedy():
     assert refusal.code == "input-gone"
     assert "2 of its 3 images were removed on 2026-06-01" in str(refusal)
     assert refusal.remedy == "Resend the study."
+
+
+def test_status_shows_what_is_held_what_goes_next_and_what_went(archive, monkeypatch):
+    monkeypatch.setattr(health, "echo", lambda _peer: True)
+    archive.add()
+    archive.add(state=StudyState.HELD)
+    archive.add(received=10)
+    archive.run()
+    archive.database.close()
+    with console.capture() as shown:
+        show_health(health.examine(Config(storage=StorageSettings(path=archive.storage.root))))
+    line = " ".join(shown.get().split())
+    assert "images: 6, 0.0 GB at 12:00 UTC · kept 30 days · next go 2026-06-21 · 1 studies kept longer" in line
+    assert "3 went 2026-06-01" in line
