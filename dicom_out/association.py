@@ -8,25 +8,24 @@ PS3.8 7.1 A-ASSOCIATE, 9.3.4 A-ASSOCIATE-RJ.
 import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
 _MAX_PDU = 131072
-_Handler = tuple[evt.EventType, Callable[[Event], Any]]
+_NO_REASON = "it gives no reason; its log may"
 _REJECTIONS = {
-    (1, 1): "it gives no reason; its log may",
+    (1, 1): _NO_REASON,
     (1, 2): "it does not speak DICOM's application context",
     (1, 3): "it does not know us; add AE title {peer.our_ae_title} to its list of peers",
     (1, 7): "it does not answer to AE title {peer.ae_title}; correct ae_title of the destination",
-    (2, 1): "it gives no reason; its log may",
+    (2, 1): _NO_REASON,
     (2, 2): "it does not speak this version of the protocol",
     (3, 1): "it is busy for the moment",
     (3, 2): "it has as many associations as it allows; it is free again later, or allows more",
@@ -88,7 +87,7 @@ def associate(
     contexts: Sequence[PresentationContext],
     *,
     lines: Lines | None = None,
-    handlers: Sequence[_Handler] = (),
+    handlers: Sequence[EventHandlerType] = (),
 ) -> Iterator[Association]:
     """Hold an association with a peer, and release it at the end.
 
@@ -118,7 +117,7 @@ def associate(
     entity = AE(ae_title=peer.our_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
     entity.maximum_pdu_size = _MAX_PDU
-    bindings: list[_Handler] = [
+    bindings: list[EventHandlerType] = [
         (evt.EVT_REQUESTED, lines.opened),
         (evt.EVT_CONN_OPEN, call.connected),
         (evt.EVT_CONN_OPEN, lines.opened),
@@ -164,8 +163,8 @@ class _Call:
         """Return why there is no association, and what to do."""
         if association.is_rejected:
             answer = association.acceptor.primitive
-            key = (answer.result_source, answer.diagnostic) if answer else (1, 1)
-            reason = _REJECTIONS.get(key, f"reason {key}").format(peer=self._peer)
+            source, diagnostic = (answer.result_source or 0, answer.diagnostic or 0) if answer else (0, 0)
+            reason = _REJECTIONS.get((source, diagnostic), _NO_REASON).format(peer=self._peer)
             return f"{self._peer} rejected the association: {reason}"
         if self._connected:
             return (

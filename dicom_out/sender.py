@@ -40,6 +40,8 @@ class SendState(StrEnum):
     """A failure status."""
     UNREACHABLE = "unreachable"
     """No association, or it ended before an answer came."""
+    NOT_SENT = "not-sent"
+    """The association ended at an earlier file; this one was not tried."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +80,7 @@ class Sender:
                 message=f"{self._peer.ae_title} does not take {UID(sop_class).name} as {UID(transfer_syntax).name}",
             )
         if not self._association.is_established:
-            return SendOutcome(path=path, state=SendState.UNREACHABLE, message="the association ended before")
+            return SendOutcome(path=path, state=SendState.NOT_SENT, message="the association ended before")
         # pynetdicom's limit for the answer begins before the first byte has left; a slow line needs more.
         self._association.dimse_timeout = self._peer.timeout_s + path.stat().st_size / _SLOWEST_BYTES_PER_S
         try:

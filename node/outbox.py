@@ -1,47 +1,51 @@
-"""Due deliveries -> sender. Every destination has its own thread and its own backoff: a dead one delays only itself.
+"""Due deliveries -> sender. Every destination has its own rounds and its own pauses: a dead one delays only itself.
 
-Results are never given up. What the peer's presentation contexts exclude is final for that object, the others go.
+Nothing is given up because a line is dead. What follows from each attempt is said in `node.retries`.
 """
 
 import hashlib
 import logging
-import random
-import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 from db.repository import deliveries
 from db.repository.deliveries import Attempt, DueDelivery
 from db.session import Database
 from db.states import DeliveryState
-from dicom_out.sender import Peer, SendOutcome, SendState, send
+from dicom_out.association import Lines, NoAssociationError, Peer
+from dicom_out.sender import SendOutcome, SendState, connect
 from node.config import Config, Destination
+from node.retries import Backoff, arrived, ends_round, judge, meaning
+from node.rounds import Rounds
 
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY = timedelta(seconds=5)
+"""`opacity-node resend` is another process and cannot wake us."""
 _ROUND_FAILED = 3
 """A round that broke counts as so many failed attempts."""
-_FINAL = {
-    SendState.SENT: DeliveryState.SENT,
-    SendState.WARNED: DeliveryState.WARNED,
-    SendState.UNSUPPORTED: DeliveryState.UNSUPPORTED,
-}
+_STOP_GRACE_S = 3.0
+_STOP_LIMIT_S = 5.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Backoff:
-    """How long to wait after a failed delivery: doubled each time up to a limit, with jitter."""
+class Stores(Protocol):
+    """An association that takes files, as `dicom_out.sender.Sender`."""
 
-    first_s: float
-    limit_s: float
+    def store(self, path: Path) -> SendOutcome:
+        """Send one file."""
+        ...
 
-    def after(self, attempts: int) -> timedelta:
-        """Return the pause after so many failed attempts."""
-        seconds = min(self.limit_s, self.first_s * 2 ** min(attempts - 1, 30))
-        return timedelta(seconds=seconds * random.uniform(0.8, 1.0))  # noqa: S311 - spreads load, guards nothing
+
+class Connects(Protocol):
+    """Opens associations, as `dicom_out.sender.connect`."""
+
+    def __call__(self, paths: Sequence[Path], peer: Peer, *, lines: Lines) -> AbstractContextManager[Stores]:
+        """Open one that can carry these files; raises `NoAssociationError`."""
+        ...
 
 
 class Outbox:
@@ -57,18 +61,38 @@ class Outbox:
         Destinations and backoff.
     on_done : callable
         Called after each round to one destination; must return at once.
+    clock : callable
+        Returns the time, aware.
+    connect : callable
+        Opens associations.
     """
 
-    def __init__(self, *, database: Database, storage: Path, config: Config, on_done: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        storage: Path,
+        config: Config,
+        on_done: Callable[[], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        connect: Connects = connect,
+    ) -> None:
         self._database = database
         self._storage = storage
-        self._config = config
-        self._on_done = on_done
-        self._backoff = Backoff(first_s=config.outbox.retry_after_s, limit_s=config.outbox.retry_at_most_every_s)
-        self._busy: set[str] = set()
+        self._clock = clock
+        self._connect = connect
+        self._lines = Lines()
+        self._rounds = Rounds(on_done)
         self._paused: dict[str, datetime] = {}
-        self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(max(1, len(config.destinations)), thread_name_prefix="outbox")
+        self._failures: Counter[str] = Counter()
+        self._changed: set[str] = set()
+        self._use(config)
+
+    def reload(self, config: Config) -> None:
+        """Use other destinations and limits from the next round on; what waits for a changed one is due then."""
+        before = {destination.name: destination for destination in self._config.destinations}
+        self._changed |= {d.name for d in config.destinations if before.get(d.name) != d}
+        self._use(config)
 
     def run(self) -> datetime | None:
         """Start a round to every destination that has something due and no round running.
@@ -76,23 +100,34 @@ class Outbox:
         Returns
         -------
         datetime or None
-            When the next delivery is due; None if there is none.
+            When to look again.
         """
-        now = datetime.now(UTC)
+        now = self._clock()
+        self._hasten_changed(now)
         with self._database.read() as session:
             names = deliveries.due_destinations(session, now)
             next_due = deliveries.next_due_at(session, after=now)
         for name in names:
-            with self._lock:
-                if name in self._busy or self._paused.get(name, now) > now:
-                    continue
-                self._busy.add(name)
-            self._threads.submit(self._round, name)
-        return min((t for t in (next_due, *self._paused.values()) if t is not None and t > now), default=None)
+            if self._paused.get(name, now) <= now:
+                self._rounds.start(name, lambda name=name: self._round(name))  # type: ignore[misc]
+        soon = (next_due, now + LOOK_EVERY, *list(self._paused.values()))
+        return min(t for t in soon if t is not None and t > now)
 
     def stop(self) -> None:
-        """Wait for the rounds that are under way."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+        """End the rounds that are under way, within 10 s whatever the peers do; nothing of them is lost."""
+        self._rounds.stop(grace_s=_STOP_GRACE_S, cut=self._lines.cut, limit_s=_STOP_LIMIT_S)
+
+    def _use(self, config: Config) -> None:
+        self._config = config
+        self._backoff = Backoff(first_s=config.outbox.retry_after_s, limit_s=config.outbox.retry_at_most_every_s)
+
+    def _hasten_changed(self, now: datetime) -> None:
+        if not self._changed:
+            return
+        with self._database.write() as session:
+            for name in set(self._changed):
+                deliveries.hasten(session, name, now=now)
+        self._changed.clear()
 
     def _round(self, name: str) -> None:
         try:
@@ -101,87 +136,110 @@ class Outbox:
         except Exception:
             # Nothing could be recorded, so that it is still due: without a pause it would be sent over and over.
             logger.exception("delivery to %s failed", name, extra={"action": "deliver"})
-            self._paused[name] = datetime.now(UTC) + self._backoff.after(_ROUND_FAILED)
-        finally:
-            with self._lock:
-                self._busy.discard(name)
-            self._on_done()
+            self._paused[name] = self._clock() + self._backoff.after(_ROUND_FAILED)
 
     def _deliver(self, name: str) -> None:
+        config = self._config
         with self._database.read() as session:
-            waiting = deliveries.due(session, name, datetime.now(UTC))
-        destination = self._config.destination(name)
+            waiting = deliveries.due(session, name, self._clock())
+        destination = config.destination(name)
         if destination is None:
-            message = f"config.toml has no destination {name!r} any more"
-            self._record([self._failed(d, SendState.UNREACHABLE, None, message) for d in waiting])
+            self._unreachable(name, f"config.toml has no destination {name!r} any more; add it again")
             return
         intact = [d for d in waiting if self._intact(d)]
         if not intact:
             return
-        outcomes = list(self._send(destination, intact))
-        logger.info(
-            "%d of %d objects delivered to %s%s",
-            sum(o.state in _FINAL for o in outcomes),
-            len(outcomes),
-            name,
-            "".join({f"; {o.message}" for o in outcomes if o.message}),
-            extra={"action": "deliver"},
-        )
+        try:
+            with self._connect(
+                [self._storage / d.path for d in intact], self._peer(config, destination), lines=self._lines
+            ) as association:
+                outcomes = self._send(association, intact, to_commit=destination.storage_commitment)
+        except NoAssociationError as error:
+            self._unreachable(name, str(error))
+            return
+        self._after(name, outcomes)
 
-    def _send(self, destination: Destination, waiting: Sequence[DueDelivery]) -> Sequence[SendOutcome]:
-        peer = Peer(
+    def _peer(self, config: Config, destination: Destination) -> Peer:
+        return Peer(
             host=destination.host,
             port=destination.port,
             ae_title=destination.ae_title,
-            our_ae_title=self._config.dicom.ae_title,
-            timeout_s=self._config.outbox.timeout_s,
+            our_ae_title=config.dicom.ae_title,
+            timeout_s=config.outbox.timeout_s,
         )
-        outcomes = []
-        paths = [self._storage / delivery.path for delivery in waiting]
-        for delivery, outcome in zip(waiting, send(paths, peer), strict=True):
-            self._record([self._attempt(delivery, outcome)])
+
+    def _send(self, association: Stores, waiting: Sequence[DueDelivery], *, to_commit: bool) -> list[SendOutcome]:
+        outcomes: list[SendOutcome] = []
+        for delivery in waiting:
+            if self._rounds.stopping:
+                break
+            with self._database.read() as session:
+                if not deliveries.is_pending(session, delivery.id):
+                    continue
+            outcome = association.store(self._storage / delivery.path)
+            if self._rounds.stopping and outcome.state is SendState.UNREACHABLE:
+                break  # we hung up: no fault of anybody
             outcomes.append(outcome)
+            if outcome.state is not SendState.NOT_SENT:
+                attempt = judge(delivery, outcome, now=self._clock(), backoff=self._backoff, to_commit=to_commit)
+                self._record(attempt)
+            if ends_round(outcome):
+                break
         return outcomes
 
-    def _attempt(self, delivery: DueDelivery, outcome: SendOutcome) -> Attempt:
-        if outcome.state not in _FINAL:
-            return self._failed(delivery, outcome.state, outcome.status, outcome.message)
-        return Attempt(
-            delivery_id=delivery.id,
-            state=_FINAL[outcome.state],
-            status=outcome.status,
-            message=outcome.message,
-            next_attempt_at=None,
+    def _after(self, name: str, outcomes: Sequence[SendOutcome]) -> None:
+        """Take stock of a round. One that ended early goes on at once, unless two in a row got nothing through."""
+        if not outcomes:
+            return
+        through = sum(arrived(outcome) for outcome in outcomes)
+        reasons = Counter(meaning(outcome) for outcome in outcomes if outcome.state is not SendState.SENT)
+        logger.info(
+            "%d of %d objects delivered to %s%s",
+            through,
+            len(outcomes),
+            name,
+            "".join(f"; {number} × {reason}" for reason, number in reasons.items()),
+            extra={"action": "deliver"},
         )
+        if through or not ends_round(outcomes[-1]):
+            self._failures[name] = 0
+            return
+        self._failures[name] += 1
+        if self._failures[name] > 1:
+            self._postpone(name, meaning(outcomes[-1]), failures=self._failures[name] - 1, attempted=False)
 
-    def _failed(self, delivery: DueDelivery, state: SendState, status: int | None, message: str | None) -> Attempt:
-        return Attempt(
-            delivery_id=delivery.id,
-            state=DeliveryState.PENDING,
-            status=status,
-            message=message or (f"status 0x{status:04X}" if status is not None else state.value),
-            next_attempt_at=datetime.now(UTC) + self._backoff.after(delivery.attempts + 1),
-        )
+    def _unreachable(self, name: str, message: str) -> None:
+        if self._rounds.stopping:
+            return
+        self._failures[name] += 1
+        self._postpone(name, message, failures=self._failures[name], attempted=True)
+        logger.warning("nothing can be delivered to %s: %s", name, message, extra={"action": "deliver"})
+
+    def _postpone(self, name: str, message: str, *, failures: int, attempted: bool) -> None:
+        now = self._clock()
+        until = now + self._backoff.after(failures)
+        with self._database.write() as session:
+            deliveries.postpone(session, name, now=now, until=until, message=message, attempted=attempted)
 
     def _intact(self, delivery: DueDelivery) -> bool:
         """Check the stored bytes; a damaged object is reported and never sent."""
         path = self._storage / delivery.path
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == delivery.sha256:
-            return True
+        if path.is_file():
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == delivery.sha256:
+                    return True
         logger.error("result file %s is missing or damaged and is not sent", delivery.path, extra={"action": "deliver"})
         self._record(
-            [
-                Attempt(
-                    delivery_id=delivery.id,
-                    state=DeliveryState.FAILED,
-                    status=None,
-                    message="the stored result file is missing or damaged",
-                    next_attempt_at=None,
-                )
-            ]
+            Attempt(
+                delivery_id=delivery.id,
+                state=DeliveryState.FAILED,
+                status=None,
+                message="the stored result file is missing or damaged; restore it, then `opacity-node resend`",
+                next_attempt_at=None,
+            )
         )
         return False
 
-    def _record(self, attempts: Sequence[Attempt]) -> None:
+    def _record(self, attempt: Attempt) -> None:
         with self._database.write() as session:
-            deliveries.record(session, attempts, now=datetime.now(UTC))
+            deliveries.record(session, [attempt], now=self._clock())

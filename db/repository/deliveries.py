@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Delivery, Result
 from db.states import DeliveryState
+
+ARRIVED = (DeliveryState.SENT, DeliveryState.WARNED)
+"""The peer answered that it took the object, and has not confirmed yet that it keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +24,7 @@ class DueDelivery:
     sop_instance_uid: str
     sha256: str
     attempts: int
+    refusals: int = 0
 
 
 def due_destinations(session: Session, now: datetime) -> list[str]:
@@ -33,8 +37,11 @@ def due_destinations(session: Session, now: datetime) -> list[str]:
     return sorted(rows)
 
 
-def due(session: Session, destination: str, now: datetime, *, limit: int = 200) -> list[DueDelivery]:
-    """Return what is to be sent to a destination now, in the order in which it was made."""
+def due(session: Session, destination: str, now: datetime, *, limit: int = 50) -> list[DueDelivery]:
+    """Return what is to be sent to a destination now, in the order in which it was made.
+
+    What failed goes behind what did not, so that an object which the peer chokes on holds up no other.
+    """
     rows = session.execute(
         select(Delivery, Result)
         .join(Result)
@@ -43,7 +50,7 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 200) 
             Delivery.state == DeliveryState.PENDING,
             Delivery.next_attempt_at <= now,
         )
-        .order_by(Result.job_id, Result.position)
+        .order_by(Delivery.attempts, Result.job_id, Result.position)
         .limit(limit)
     )
     return [
@@ -54,9 +61,16 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 200) 
             sop_instance_uid=result.sop_instance_uid,
             sha256=result.sha256,
             attempts=delivery.attempts,
+            refusals=delivery.refusals,
         )
         for delivery, result in rows
     ]
+
+
+def is_pending(session: Session, delivery_id: int) -> bool:
+    """Say whether a delivery is still to be made; a later revision of the study may have cancelled it."""
+    state = session.scalar(select(Delivery.state).where(Delivery.id == delivery_id))
+    return state is DeliveryState.PENDING
 
 
 def next_due_at(session: Session, *, after: datetime) -> datetime | None:
@@ -78,14 +92,99 @@ class Attempt:
     status: int | None
     message: str | None
     next_attempt_at: datetime | None
+    refused: bool = False
+    """Whether the peer's answer will not change by itself."""
 
 
 def record(session: Session, attempts: Sequence[Attempt], *, now: datetime) -> None:
-    """Record how attempts ended."""
+    """Record how attempts ended. What was cancelled meanwhile stays so, unless it has arrived: that is a fact."""
     for attempt in attempts:
-        delivery = session.get_one(Delivery, attempt.delivery_id)
-        delivery.state, delivery.status, delivery.message = attempt.state, attempt.status, attempt.message
-        delivery.next_attempt_at = attempt.next_attempt_at
+        delivery = session.get(Delivery, attempt.delivery_id)
+        if delivery is None:
+            continue
         delivery.attempts += 1
-        if attempt.state in {DeliveryState.SENT, DeliveryState.WARNED}:
-            delivery.sent_at = now
+        delivery.refusals += attempt.refused
+        delivery.status, delivery.message = attempt.status, attempt.message
+        if attempt.state in ARRIVED:
+            delivery.sent_at, delivery.failing_since = now, None
+            delivery.committed_at = delivery.transaction_uid = None
+        elif delivery.state is DeliveryState.CANCELLED:
+            continue
+        else:
+            delivery.failing_since = delivery.failing_since or now
+        delivery.state, delivery.next_attempt_at = attempt.state, attempt.next_attempt_at
+
+
+def postpone(
+    session: Session, destination: str, *, now: datetime, until: datetime, message: str, attempted: bool
+) -> None:
+    """Put off all that waits for a destination which cannot be sent to now.
+
+    Parameters
+    ----------
+    session : Session
+        Writes.
+    destination : str
+        Its name.
+    now, until : datetime
+        Aware.
+    message : str
+        Why.
+    attempted : bool
+        Whether this was an attempt at all that was due.
+    """
+    waiting = (Delivery.destination == destination, Delivery.state == DeliveryState.PENDING)
+    session.execute(
+        update(Delivery)
+        .where(*waiting, Delivery.next_attempt_at <= now)
+        .values(
+            attempts=Delivery.attempts + int(attempted),
+            status=None,
+            message=message,
+            failing_since=func.coalesce(Delivery.failing_since, now),
+        )
+    )
+    session.execute(update(Delivery).where(*waiting, Delivery.next_attempt_at <= until).values(next_attempt_at=until))
+
+
+def hasten(session: Session, destination: str, *, now: datetime) -> None:
+    """Make all that waits for a destination due: something about it has changed."""
+    session.execute(
+        update(Delivery)
+        .where(Delivery.destination == destination, Delivery.state == DeliveryState.PENDING)
+        .values(next_attempt_at=now)
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """A destination that does not take what it is to get, or does not confirm what it took."""
+
+    destination: str
+    objects: int
+    since: datetime
+    message: str
+    """Of the object that waits longest."""
+
+
+def troubles(session: Session) -> list[Trouble]:
+    """Return the destinations at which attempts fail, and since when."""
+    failing = (
+        Delivery.state.in_((DeliveryState.PENDING, *ARRIVED)),
+        Delivery.next_attempt_at.is_not(None),
+        Delivery.failing_since.is_not(None),
+    )
+    rows = session.execute(
+        select(Delivery.destination, func.count()).where(*failing).group_by(Delivery.destination)
+    ).all()
+    found = []
+    for destination, objects in rows:
+        since, message = session.execute(
+            select(Delivery.failing_since, Delivery.message)
+            .where(*failing, Delivery.destination == destination)
+            .order_by(Delivery.failing_since, Delivery.id)
+            .limit(1)
+        ).one()
+        if since is not None:
+            found.append(Trouble(destination=destination, objects=objects, since=since, message=message or ""))
+    return found
