@@ -45,7 +45,9 @@ class ResultObject:
     dataset: Dataset
 
 
-def build(findings: Findings, series: Series, context: ResultContext) -> tuple[ResultObject, ...]:
+def build(
+    findings: Findings, series: Series, context: ResultContext, *, demographics: Dataset | None = None
+) -> tuple[ResultObject, ...]:
     """Write all objects of a result.
 
     Parameters
@@ -56,6 +58,8 @@ def build(findings: Findings, series: Series, context: ResultContext) -> tuple[R
         What the pipeline saw.
     context : ResultContext
         The job.
+    demographics : Dataset or None
+        Header of the source instance whose patient and study attributes are right; None takes the first.
 
     Returns
     -------
@@ -68,7 +72,8 @@ def build(findings: Findings, series: Series, context: ResultContext) -> tuple[R
         If findings and series do not belong together, or two regions have one label.
     """
     _check(findings, series)
-    run = Run(source=series.headers[0], context=context, algorithm=findings.algorithm)
+    source = series.headers[0]
+    run = Run(source=source, demographics=demographics or source, context=context, algorithm=findings.algorithm)
     images = references(series)
     drawn = marks(findings.regions, run.study_instance_uid)
     segs, segments = segmentations(drawn, images, run)

@@ -24,6 +24,15 @@ _PLACES = (ResultKind.SR, ResultKind.KEY_IMAGE, ResultKind.SEG)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Predecessor:
+    """A delivered report of an earlier revision of the study, which a new one replaces."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ResultContext:
     """A job, as far as its result objects depend on it.
 
@@ -41,6 +50,8 @@ class ResultContext:
         First of the numbers used: the report's, then the key image's, then one for each segmentation.
     series_description_prefix : str
         Begins every Series Description.
+    predecessors : tuple of Predecessor
+        Reports that this run's report replaces.
     """
 
     pipeline: str
@@ -49,6 +60,7 @@ class ResultContext:
     revision: int = 1
     series_number: int = 9500
     series_description_prefix: str = "AI"
+    predecessors: tuple[Predecessor, ...] = ()
 
     def series_description(self, text: str, *, limit: int = 64) -> str:
         """Return prefix, text and revision; the text gives way where the limit is exceeded."""
@@ -65,6 +77,8 @@ class Run:
     ----------
     source : Dataset
         Header of the first source instance.
+    demographics : Dataset
+        Header of the source instance whose patient and study attributes are right: the newest.
     context : ResultContext
         The job.
     algorithm : Algorithm
@@ -72,6 +86,7 @@ class Run:
     """
 
     source: Dataset
+    demographics: Dataset
     context: ResultContext
     algorithm: Algorithm
 
@@ -106,7 +121,7 @@ class Run:
         ----------
         PS3.3 C.12.1.1.8.
         """
-        offset = str(self.source.get("TimezoneOffsetFromUTC") or "").strip()
+        offset = str(self.demographics.get("TimezoneOffsetFromUTC") or "").strip()
         if len(offset) == 5 and offset[0] in "+-" and offset[1:].isdigit():
             size = timedelta(hours=int(offset[1:3]), minutes=int(offset[3:]))
             if size < timedelta(hours=24):

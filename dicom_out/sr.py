@@ -30,7 +30,7 @@ from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from dicom_out import codes
-from dicom_out.context import ResultKind, Run
+from dicom_out.context import Predecessor, ResultKind, Run
 from dicom_out.equipment import algorithm_identification, device_observer
 from dicom_out.marks import Mark, outline
 from dicom_out.plain import plain
@@ -41,6 +41,7 @@ from dicom_out.uids import tracking_uid
 from inference.findings import Category, Findings, Measurement, Purpose, Site
 
 _WHOLE_SERIES = "whole series"
+_REPLACES = "Images came after an earlier report of this study; this one replaces it."
 _FRAME_MARGIN_PIXELS = 10
 
 
@@ -102,7 +103,7 @@ def report(
                 observer_type=dictionary.DCM.Device, observer_identifying_attributes=device_observer(run)
             )
         ),
-        procedure_reported=_procedures(run.source),
+        procedure_reported=_procedures(run.demographics),
         imaging_measurements=[*_series_groups(parts), *_region_groups(parts), *_outline_groups(parts)],
         title=dictionary.DCM.ImagingMeasurementReport,
     )
@@ -114,12 +115,23 @@ def report(
         sop_instance_uid=run.instance_uid(ResultKind.SR, 1),
         instance_number=1,
         manufacturer=MANUFACTURER,
+        previous_versions=[_predecessor(p, run) for p in run.context.predecessors] or None,
         is_complete=True,
         is_final=True,
         is_verified=False,
     )
     stamp(dataset, run, ResultKind.SR, 1, run.context.series_description(f"report: {run.algorithm.name}"))
     return dataset
+
+
+def _predecessor(predecessor: Predecessor, run: Run) -> Dataset:
+    """Return what highdicom reads of a report that this one replaces (PS3.3 C.17.2)."""
+    reference = Dataset()
+    reference.SOPClassUID = predecessor.sop_class_uid
+    reference.SOPInstanceUID = predecessor.sop_instance_uid
+    reference.StudyInstanceUID = run.study_instance_uid
+    reference.SeriesInstanceUID = predecessor.series_instance_uid
+    return reference
 
 
 def _procedures(source: Dataset) -> list[Code]:
@@ -137,7 +149,8 @@ def _series_groups(parts: _Report) -> list[MeasurementsAndQualitativeEvaluations
     findings = parts.findings
     unrated = [category for category in findings.categories if category.confidence is None]
     group = _series_group(parts, unrated, [_measurement(m) for m in findings.measurements])
-    notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *findings.warnings)
+    replaces = (_REPLACES,) if parts.run.context.predecessors else ()
+    notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *replaces, *findings.warnings)
     for note in notes:
         group[0].ContentSequence.append(
             hd.TextContentItem(name=codes.COMMENT, value=plain(note), relationship_type=RelationshipTypeValues.CONTAINS)

@@ -166,7 +166,7 @@ def stamp(dataset: Dataset, run: Run, kind: ResultKind, index: int, series_descr
     series_description : str
         Series Description (0008,103E) as it shall read.
     """
-    inherit(dataset, run.source)
+    inherit(dataset, run.demographics)
     set_equipment(dataset, run)
     dataset.SOPInstanceUID = run.instance_uid(kind, index)
     dataset.SeriesInstanceUID = run.series_uid(kind, index)

@@ -90,6 +90,8 @@ class Dispatcher:
             revision_number=job.revision_number,
             created_at=job.created_at,
             paths=tuple(root / path for path in job.paths),
+            demographics_path=root / job.demographics_path,
+            predecessors=job.predecessors,
             storage=root,
             result_folder=self._storage.result_folder(job.study_instance_uid, job.pipeline, job.id),
             weights=Path(self._config.storage.weights),
@@ -157,4 +159,5 @@ def _new_result(file: ResultFile) -> NewResult:
         path=file.path,
         size=file.size,
         sha256=file.sha256,
+        device_uid=file.device_uid,
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from db.files import Storage, spool_time_s
-from db.repository import settling
+from db.repository import holding, settling
 from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
 from db.session import Database
 from db.states import HoldReason, Outcome, SettleReason
@@ -89,13 +90,13 @@ class Settler:
         due_at = min(quiet_at, given_up_at)
         if now < due_at:
             return _Wait(until=due_at)
+        look_again = _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
         if self._spooled_before(due_at):
-            return _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
-        if now >= given_up_at:
-            return SettleReason.MAX_WAIT
-        if self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s):
-            return _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
-        return SettleReason.QUIET
+            return look_again
+        sending = self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s)
+        if now >= quiet_at and not sending:
+            return SettleReason.QUIET
+        return SettleReason.MAX_WAIT if now >= given_up_at else look_again
 
     def _spooled_before(self, moment: datetime) -> bool:
         """Say whether the spool holds a file of that age: it may belong to the study."""
@@ -111,7 +112,7 @@ class Settler:
         except Exception as error:
             logger.exception("study %s cannot be settled", study.study_instance_uid, extra={"action": "settle"})
             with self._database.write() as session:
-                settling.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
+                holding.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
 
     def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
         with self._database.write() as session:
@@ -119,9 +120,15 @@ class Settler:
                 return
             stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
             jobs, decisions = self._decide(stored)
-            new = settling.settle(
-                session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions
+            hold = self._hold(session, study, jobs)
+            new = (
+                settling.settle(session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions)
+                if hold is None
+                else []
             )
+        if hold is not None:
+            logger.warning("study %s is held: %s", study.study_instance_uid, hold.value, extra={"action": "settle"})
+            return
         logger.info(
             "study %s settled (%s): %d instances, %d jobs",
             study.study_instance_uid,
@@ -132,6 +139,19 @@ class Settler:
         )
         if new:
             self._on_jobs()
+
+    def _hold(self, session: Session, study: ReceivingStudy, jobs: Sequence[NewJob]) -> HoldReason | None:
+        """Hold a study that a person must decide about, and say why; None if it can settle."""
+        disagreement = holding.identity_conflict(session, study.id)
+        if disagreement is not None:
+            holding.hold(session, study.id, reason=HoldReason.IDENTITY_CONFLICT, message=disagreement)
+            return HoldReason.IDENTITY_CONFLICT
+        limit = self._config.settle.max_revisions + study.revisions_allowed
+        if settling.would_queue(session, study.id, jobs) and settling.revisions_with_jobs(session, study.id) > limit:
+            message = f"it changed {limit} times after its first results; see settle.max_revisions"
+            holding.hold(session, study.id, reason=HoldReason.MAX_REVISIONS, message=message)
+            return HoldReason.MAX_REVISIONS
+        return None
 
     def _decide(self, stored: dict[str, StoredInstance]) -> tuple[list[NewJob], list[NewDecision]]:
         stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
@@ -160,6 +180,7 @@ class Settler:
             rule=other.rule if other else item.rule.name,
             destinations=_union(other.destinations if other else (), item.rule.destinations),
             priority=max(other.priority if other else 0, item.rule.priority),
+            ageing_s=self._config.engine.priority_ageing_s,
             instance_ids=tuple(stored[i.sop_instance_uid].id for i in instances),
         )
         return key

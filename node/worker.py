@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,10 @@ class JobSpec:
     ----------
     paths : tuple of Path
         Absolute, in the order of the selection.
+    demographics_path : Path
+        Of the instance whose patient and study attributes results take.
+    predecessors : tuple of mapping
+        Reports that this job's report replaces: SOP Class, SOP Instance and Series Instance UID.
     created_at : datetime
         Of the job; dates in result objects come from here, so that a second run makes equal objects.
     storage, result_folder : Path
@@ -44,6 +48,8 @@ class JobSpec:
     revision_number: int
     created_at: datetime
     paths: tuple[Path, ...]
+    demographics_path: Path
+    predecessors: tuple[Mapping[str, str], ...]
     storage: Path
     result_folder: Path
     weights: Path
@@ -62,6 +68,7 @@ class ResultFile:
     path: str
     size: int
     sha256: str
+    device_uid: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +125,10 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
     Exception
         A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
     """
-    from dicom_out.build import ResultContext, build
+    from pydicom import dcmread
+
+    from dicom_out.build import build
+    from dicom_out.context import Predecessor, ResultContext
     from inference import registry, series
 
     watch = _Stopwatch()
@@ -140,9 +150,11 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
         revision=spec.revision_number,
         series_number=spec.series_number,
         series_description_prefix=spec.series_description_prefix,
+        predecessors=tuple(Predecessor(**predecessor) for predecessor in spec.predecessors),
     )
+    demographics = dcmread(spec.demographics_path, stop_before_pixels=True)
     with watch.stage("build"):
-        objects = build(findings, loaded, context)
+        objects = build(findings, loaded, context, demographics=demographics)
     with watch.stage("write"):
         results = tuple(_write(spec, item) for item in objects)
     return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
@@ -164,6 +176,7 @@ def _write(spec: JobSpec, item: Any) -> ResultFile:  # noqa: ANN401 - a ResultOb
         path=str(relative),
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
+        device_uid=str(item.dataset.ContributingEquipmentSequence[0].DeviceUID),
     )
 
 

@@ -19,6 +19,7 @@ def new_job(**changes) -> NewJob:
         "rule": "r",
         "destinations": ("one", "two"),
         "priority": 0,
+        "ageing_s": 600.0,
         "instance_ids": (),
     }
     return NewJob(**(values | changes))

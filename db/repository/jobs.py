@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
-from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Study
-from db.states import DeliveryState, JobState
+from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
+from db.repository import superseding
+from db.states import DeliveryState, InstanceRole, JobState, StudyState
 
 MAX_WORKER_DEATHS = 2
 
@@ -28,6 +29,12 @@ class StartedJob:
     selection_hash: str
     created_at: datetime
     paths: tuple[str, ...]
+    demographics_path: str
+    """Of the instance whose patient and study attributes results take."""
+    predecessors: tuple[dict[str, Any], ...]
+    """Reports that this job's report replaces."""
+    notices: bool
+    refusal: dict[str, Any] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +48,7 @@ class NewResult:
     path: str
     size: int
     sha256: str
+    device_uid: str
 
 
 class UnequalResultError(Exception):
@@ -48,16 +56,22 @@ class UnequalResultError(Exception):
 
 
 def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | None:
-    """Mark the next due job as running on a device and count the attempt; None if there is none."""
+    """Mark the next due job as running on a device and count the attempt; None if there is none.
+
+    Jobs of held studies wait. Files are those that are current now: an update that came since the study settled shows
+    the same image, under a header that a person corrected.
+    """
     job = session.scalar(
         select(Job)
+        .join(Study)
         .where(
             or_(
                 Job.state == JobState.QUEUED,
                 (Job.state == JobState.FAILED) & (Job.not_before.is_not(None)) & (Job.not_before <= now),
-            )
+            ),
+            Study.state != StudyState.HELD,
         )
-        .order_by(Job.priority.desc(), Job.created_at, Job.id)
+        .order_by(Job.ranks_at, Job.id)
         .limit(1)
     )
     if job is None:
@@ -65,25 +79,66 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
     job.state, job.device, job.started_at = JobState.RUNNING, device, now
     job.finished_at = job.not_before = None
     job.attempts += 1
-    paths = session.scalars(
-        select(Instance.path).join(JobInstance).where(JobInstance.job_id == job.id).order_by(JobInstance.position)
-    )
+    if job.predecessors is None:
+        job.predecessors = superseding.predecessors(session, job)
+    study = session.get_one(Study, job.study_id)
+    instances = _selection(session, job)
     return StartedJob(
         id=job.id,
-        study_instance_uid=session.get_one(Study, job.study_id).study_instance_uid,
+        study_instance_uid=study.study_instance_uid,
         revision_number=session.get_one(Revision, job.revision_id).number,
         pipeline=job.pipeline,
         selection_hash=job.selection_hash,
         created_at=job.created_at,
-        paths=tuple(paths),
+        paths=tuple(instance.path for instance in instances),
+        demographics_path=_demographics_path(session, study, instances),
+        predecessors=tuple(job.predecessors),
+        notices=job.notices,
+        refusal=job.refusal,
     )
+
+
+def _selection(session: Session, job: Job) -> list[Instance]:
+    """Return the instances of a job in order, each as its newest update has it."""
+    current = aliased(Instance)
+    rows = session.execute(
+        select(Instance, current)
+        .join(JobInstance, JobInstance.instance_id == Instance.id)
+        .outerjoin(
+            current, (current.sop_instance_uid == Instance.sop_instance_uid) & (current.role == InstanceRole.CURRENT)
+        )
+        .where(JobInstance.job_id == job.id)
+        .order_by(JobInstance.position)
+    )
+    return [newest or chosen for chosen, newest in rows]
+
+
+def _demographics_path(session: Session, study: Study, selection: Sequence[Instance]) -> str:
+    """Return the file of the newest instance of a selection; where identities differ, of the one a person chose."""
+    accepted = study.patient_identities
+    of_the_patient = [i for i in selection if not accepted or _identity(i) == accepted[0]]
+    if of_the_patient:
+        return max(of_the_patient, key=lambda instance: instance.received_at).path
+    elsewhere = session.scalars(
+        select(Instance)
+        .join(Series)
+        .where(Series.study_id == study.id, Instance.role == InstanceRole.CURRENT, Instance.removed_at.is_(None))
+        .order_by(Instance.received_at.desc())
+    )
+    fitting = (instance for instance in elsewhere if accepted and _identity(instance) == accepted[0])
+    return next((instance.path for instance in (*fitting, *selection)), "")
+
+
+def _identity(instance: Instance) -> list[str]:
+    return [instance.patient_id, instance.issuer_of_patient_id, instance.patient_birth_date]
 
 
 def next_retry_at(session: Session) -> datetime | None:
     """Return when the next failed job is due."""
     return session.scalar(
         select(Job.not_before)
-        .where(Job.state == JobState.FAILED, Job.not_before.is_not(None))
+        .join(Study)
+        .where(Job.state == JobState.FAILED, Job.not_before.is_not(None), Study.state != StudyState.HELD)
         .order_by(Job.not_before)
         .limit(1)
     )
@@ -108,6 +163,7 @@ def succeed(
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.SUCCEEDED, now, None, None
     job.timings, job.summary = timings, summary
+    state = DeliveryState.PENDING if job.superseded_by_id is None else DeliveryState.CANCELLED
     for position, result in enumerate(results):
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
         if known is not None and known.sha256 == result.sha256:
@@ -120,8 +176,7 @@ def succeed(
         session.add(row)
         session.flush()
         session.add_all(
-            Delivery(result_id=row.id, destination=name, state=DeliveryState.PENDING, next_attempt_at=now)
-            for name in job.destinations
+            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now) for name in job.destinations
         )
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import Decision, Instance, Job, JobInstance, Revision, Series, Study
-from db.states import HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
+from db.repository import superseding
+from db.states import InstanceRole, JobState, Outcome, SettleReason, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +31,8 @@ class ReceivingStudy:
     opened_at: datetime
     last_received_at: datetime
     arrivals: frozenset[Arrival]
+    revisions_allowed: int
+    """Beyond the setting, by a person."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +61,8 @@ class NewJob:
     destinations: tuple[str, ...]
     priority: int
     instance_ids: tuple[int, ...]
+    ageing_s: float = 0.0
+    """By how much earlier than others one step of priority lets it start."""
     notices: bool = False
     refusal: dict[str, Any] | None = None
     """Known before the start: code, reason and remedy."""
@@ -101,6 +106,7 @@ def receiving(session: Session) -> list[ReceivingStudy]:
             opened_at=study.opened_at,
             last_received_at=study.last_received_at,
             arrivals=frozenset(arrivals.get(study.id, ())),
+            revisions_allowed=study.revisions_allowed,
         )
         for study in studies
     ]
@@ -115,16 +121,15 @@ def instances(session: Session, study_id: int) -> list[StoredInstance]:
     return [StoredInstance(**row) for row in rows.mappings()]
 
 
+def revisions_with_jobs(session: Session, study_id: int) -> int:
+    """Return how many revisions of a study queued anything."""
+    return session.scalar(select(func.count(Job.revision_id.distinct())).where(Job.study_id == study_id)) or 0
+
+
 def unchanged(session: Session, study: ReceivingStudy) -> bool:
     """Say whether a study still stands as it was read: being received, and nothing more came."""
     row = session.get_one(Study, study.id)
     return row.state is StudyState.RECEIVING and row.last_received_at == study.last_received_at
-
-
-def hold(session: Session, study_id: int, *, reason: HoldReason, message: str) -> None:
-    """Take a study out of the flow until a person has seen to it; `message` holds no patient data."""
-    study = session.get_one(Study, study_id)
-    study.state, study.hold_reason, study.hold_message = StudyState.HELD, reason, message
 
 
 def settle(
@@ -139,6 +144,8 @@ def settle(
     """Close the revision being received: its decisions and jobs, in the caller's transaction.
 
     A job that an earlier revision already has, with the same pipeline, version and selection, is not queued again.
+    Jobs of earlier revisions whose place another takes are superseded: what of them did not run or was not delivered
+    is cancelled.
 
     Returns
     -------
@@ -152,9 +159,15 @@ def settle(
     session.add(revision)
     session.flush()
     rows = [_existing(session, study_id, job) or _queue(session, study_id, revision.id, job, now) for job in jobs]
+    superseding.supersede(session, study_id, rows)
     for decision in decisions:
         session.add(_decision_row(revision.id, decision, {n: row.id for n, row in enumerate(rows)}))
     return [row.id for row in rows if row.revision_id == revision.id]
+
+
+def would_queue(session: Session, study_id: int, jobs: Sequence[NewJob]) -> bool:
+    """Say whether a revision with these jobs would run anything that no earlier one ran."""
+    return any(_existing(session, study_id, job) is None for job in jobs)
 
 
 def _existing(session: Session, study_id: int, job: NewJob) -> Job | None:
@@ -179,6 +192,7 @@ def _queue(session: Session, study_id: int, revision_id: int, job: NewJob, now: 
         rule=job.rule,
         destinations=list(job.destinations),
         priority=job.priority,
+        ranks_at=now - timedelta(seconds=job.priority * job.ageing_s),
         notices=job.notices,
         refusal=job.refusal,
         state=JobState.QUEUED,

@@ -69,6 +69,7 @@ def outcome(sha256="a" * 64):
         path="results/x",
         size=1,
         sha256=sha256,
+        device_uid="2.25.7",
     )
     return JobOutcome(results=(file,))
 

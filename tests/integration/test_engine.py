@@ -24,6 +24,8 @@ def spec(pipeline: str) -> JobSpec:
         revision_number=1,
         created_at=datetime.now(UTC),
         paths=(),
+        demographics_path=Path(),
+        predecessors=(),
         storage=Path(),
         result_folder=Path(),
         weights=Path(),

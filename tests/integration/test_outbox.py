@@ -85,6 +85,7 @@ def result(path):
         path=str(path),
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
+        device_uid="2.25.7",
     )
 
 

@@ -29,6 +29,7 @@ def new_result(uid="1.9", sha256="b" * 64):
         path="results/x",
         size=1,
         sha256=sha256,
+        device_uid="2.25.7",
     )
 
 

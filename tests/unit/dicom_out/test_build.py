@@ -124,7 +124,8 @@ def test_dates_are_local_times_in_the_zone_that_the_source_declares(make_result,
 @pytest.mark.parametrize("offset", [None, "", "later", "+9999"])
 def test_dates_fall_back_to_the_local_time_of_this_machine(context: ResultContext, offset):
     series = factories.ct_series(changes={"TimezoneOffsetFromUTC": offset})
-    run = Run(source=series.headers[0], context=context, algorithm=factories.algorithm())
+    source = series.headers[0]
+    run = Run(source=source, demographics=source, context=context, algorithm=factories.algorithm())
     assert run.local_time() == context.created_at
     assert run.local_time().utcoffset() == datetime.now().astimezone().utcoffset()
     assert all("TimezoneOffsetFromUTC" not in i.dataset or offset is not None for i in _build(series, context))

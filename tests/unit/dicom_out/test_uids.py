@@ -18,7 +18,8 @@ def a_run(study=STUDY, context=None, **changes):
     source = Dataset()
     source.StudyInstanceUID = study
     values = {"pipeline": "p", "selection_hash": "00", "created_at": datetime(2026, 1, 1, tzinfo=UTC)}
-    return Run(source=source, context=ResultContext(**{**values, **(context or {})}), algorithm=algorithm(**changes))
+    job = ResultContext(**{**values, **(context or {})})
+    return Run(source=source, demographics=source, context=job, algorithm=algorithm(**changes))
 
 
 @given(parts=st.lists(texts, max_size=6))

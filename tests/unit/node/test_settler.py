@@ -9,8 +9,8 @@ from sqlalchemy import select
 from db import schema
 from db.files import Storage
 from db.models import Decision, Job, Study
+from db.repository import holding
 from db.repository import intake as intake_rows
-from db.repository import settling
 from db.session import Database
 from db.states import HoldReason, StudyState
 from handlers.association import Associations
@@ -152,7 +152,7 @@ def test_a_study_that_changed_since_it_was_read_is_left_alone(desk, monkeypatch,
     def change(study, now):
         with desk.database.write() as session:
             if what == "held":
-                settling.hold(session, study.id, reason=HoldReason.CONFLICT, message="m")
+                holding.hold(session, study.id, reason=HoldReason.CONFLICT, message="m")
         if what == "more came":
             desk.index(ago_s=1, first=500, count=1, sop_instance_uid="1.2.3.9.500")
         return verdict(study, now)
