@@ -96,7 +96,7 @@ def study_table(study: StudyReport) -> Table:
     """Return a study as a table: each stack, whether it ran, and why."""
     title = f"study {study.study_instance_uid} · {_state(study.state)} · {study.instances} instances"
     if study.hold_reason:
-        title += f" · held: {escape(study.hold_reason)}"
+        title += f" · held ({study.hold_reason}): {escape(study.hold_message or '')}; see `opacity-node resolve`"
     table = Table(title=title, title_justify="left", expand=True)
     table.add_column("stack", ratio=3)
     table.add_column("instances", justify="right")

@@ -149,7 +149,7 @@ def _file_problems(storage: Storage) -> list[Problem]:
 
 def _work_problems(counts: Counts, config: Config) -> list[Problem]:
     problems = [
-        Problem(severity=Severity.WARNING, message=f"study {uid} is held: {reason}")
+        Problem(severity=Severity.WARNING, message=f"study {uid} is held ({reason}); see `opacity-node resolve {uid}`")
         for uid, reason in counts.holds.items()
     ]
     problems += [

@@ -79,6 +79,7 @@ class StudyReport:
     study_instance_uid: str
     state: str
     hold_reason: str | None
+    hold_message: str | None
     revision: int
     settle_reason: str | None
     instances: int
@@ -135,6 +136,7 @@ def _study(session: Session, study: Study) -> StudyReport:
         study_instance_uid=study.study_instance_uid,
         state=study.state.value,
         hold_reason=study.hold_reason,
+        hold_message=study.hold_message,
         revision=study.revision_number,
         settle_reason=revision.reason.value if revision else None,
         instances=by_role.get(InstanceRole.CURRENT, 0),
