@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.entry import JsonOption, app
+from node.cli.entry import JsonOption, app, fail
 from node.console import as_json
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure this node on this machine.")
@@ -40,6 +40,27 @@ def service(
     from node.bench.service import measure, show
 
     report = measure(slices=slices, idle_s=idle)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
+def load(
+    study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
+    runs: Annotated[int, typer.Option(help="How often.", min=1)] = 5,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds to read, sort and decode a series, by threads on every processor and by one."""
+    from inference.series import SeriesRefusedError
+    from node.bench.load import measure, show
+    from node.study_files import dicom_files
+
+    if study is not None and not dicom_files(study):
+        fail(f"{study} holds no DICOM file")
+    try:
+        report = measure(study, runs=runs)
+    except SeriesRefusedError as error:
+        fail(f"{study} cannot be loaded: {error}")
     _report(report, evidence, show=None if json else lambda: show(report))
 
 

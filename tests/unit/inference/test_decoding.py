@@ -6,6 +6,7 @@ import tracemalloc
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import pydicom
 import pytest
 
@@ -119,16 +120,28 @@ def test_every_slice_of_the_real_chest_is_as_pydicom_decodes_it(ricord_series, r
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="promised for two cores")
 def test_248_slices_of_jpeg_lossless_are_read_sorted_and_decoded_within_two_seconds(real_ct):
-    """Tried a few times, as a machine may be busy with other things; `opacity-node bench load` gives figures."""
+    """Skipped where others take the processors all the while; `opacity-node bench load` gives figures."""
     paths = list(real_ct.glob("*.dcm"))
     assert len(paths) == 248
-    assert any(seconds_to_load(paths) <= 2 for _ in range(6))
+    undisturbed = False
+    for _ in range(3):
+        seconds, share_of_others = timed_load(paths)
+        if seconds <= 2:
+            return
+        undisturbed |= share_of_others < 0.1
+    if not undisturbed:
+        pytest.skip("the machine was busy with other things")
+    pytest.fail(f"took {seconds:.1f} s")
 
 
-def seconds_to_load(paths):
-    started = time.perf_counter()
+def timed_load(paths):
+    """Return the seconds it took, and the share of all processors that other processes used meanwhile."""
+    before, own, started = psutil.cpu_times(), time.process_time(), time.perf_counter()
     series.load(paths)
-    return time.perf_counter() - started
+    seconds, own, after = time.perf_counter() - started, time.process_time() - own, psutil.cpu_times()
+    idle = after.idle + after.iowait - before.idle - before.iowait
+    available = seconds * os.cpu_count()
+    return seconds, max(0.0, available - idle - own) / available
 
 
 def cut(path):
