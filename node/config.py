@@ -5,14 +5,18 @@ values: ``OPACITY_NODE_DICOM__PORT=11112`` sets ``port`` of ``[dicom]``.
 """
 
 import ipaddress
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from inference.registry import CARDS
+from node.contradictions import contradictions
+from node.fields import AETitle, Name, Port, Seconds, Section
+from node.rules import SOURCE, Rule, When
 
 DEFAULT_FILE = Path("config.toml")
 _ENVIRONMENT_PREFIX = "OPACITY_NODE_"
@@ -22,25 +26,7 @@ class ConfigError(Exception):
     """The configuration cannot be used; the message names every place and its remedy."""
 
 
-def _ae_title(value: str) -> str:
-    """Check an AE title (PS3.5 6.2: up to 16 printable characters, no backslash, not only spaces)."""
-    stripped = value.strip()
-    if not 1 <= len(stripped) <= 16 or "\\" in stripped or not stripped.isascii() or not stripped.isprintable():
-        raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
-    return stripped
-
-
-AETitle = Annotated[str, AfterValidator(_ae_title)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=64)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dicom(_Section):
+class Dicom(Section):
     """How peers reach us."""
 
     ae_title: AETitle = "OPACITY_NODE"
@@ -59,7 +45,7 @@ class Dicom(_Section):
         return self
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where data lie."""
 
     path: Path = Path("storage")
@@ -68,7 +54,7 @@ class StorageSettings(_Section):
     low_water_mb: Annotated[int, Field(ge=0)] = 2048
 
 
-class Settle(_Section):
+class Settle(Section):
     """When a study is taken as complete."""
 
     quiet_ct_s: Seconds = 60
@@ -78,7 +64,7 @@ class Settle(_Section):
     max_revisions: Annotated[int, Field(ge=1, le=1000)] = 3
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """Where jobs run."""
 
     devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("cpu",)
@@ -90,14 +76,14 @@ class EngineSettings(_Section):
     priority_ageing_s: Seconds = 600
 
 
-class Results(_Section):
+class Results(Section):
     """How results look in the study."""
 
     series_number: Annotated[int, Field(ge=1, le=99000)] = 9500
     series_description_prefix: Annotated[str, Field(min_length=1, max_length=8)] = "AI"
 
 
-class Outbox(_Section):
+class Outbox(Section):
     """How results are delivered."""
 
     retry_after_s: Seconds = 5
@@ -106,13 +92,13 @@ class Outbox(_Section):
     commitment_timeout_s: Seconds = 3600
 
 
-class Retention(_Section):
+class Retention(Section):
     """How long images are kept after their results have arrived; 0 keeps them for ever."""
 
     inputs_days: Annotated[float, Field(ge=0)] = 0
 
 
-class Destination(_Section):
+class Destination(Section):
     """A peer that takes results."""
 
     name: Name
@@ -121,18 +107,15 @@ class Destination(_Section):
     ae_title: AETitle
     storage_commitment: bool = False
 
-
-class Rule(_Section):
-    """What runs on which studies, and where its results go."""
-
-    name: Name
-    modality: Literal["CT"]
-    pipelines: Annotated[tuple[str, ...], Field(min_length=1)]
-    destinations: tuple[str, ...] = ()
-    priority: Annotated[int, Field(ge=0, le=100)] = 0
+    @field_validator("name")
+    @classmethod
+    def _name_is_free(cls, name: str) -> str:
+        if name == SOURCE:
+            raise ValueError(f"{SOURCE!r} means whoever sent the images; take another name")
+        return name
 
 
-class Log(_Section):
+class Log(Section):
     """What is written to standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -155,26 +138,13 @@ class Config(BaseSettings):
     log: Log = Log()
     destinations: tuple[Destination, ...] = (Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC"),)
     rules: tuple[Rule, ...] = (
-        Rule(name="chest CT", modality="CT", pipelines=("lung-densitometry",), destinations=("pacs",)),
+        Rule(name="chest CT", modality=("CT",), pipelines=("lung-densitometry",), destinations=("pacs",)),
     )
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        destinations = [destination.name for destination in self.destinations]
-        problems = [f"two [[destinations]] are named {name!r}" for name in _doubled(destinations)]
-        problems += [f"two [[rules]] are named {name!r}" for name in _doubled([rule.name for rule in self.rules])]
-        for rule in self.rules:
-            problems += [
-                f"rule {rule.name!r} names the pipeline {name!r}; there are: {', '.join(CARDS)}"
-                for name in rule.pipelines
-                if name not in CARDS
-            ]
-            problems += [
-                f"rule {rule.name!r} names the destination {name!r}; there are: {', '.join(destinations) or 'none'}"
-                for name in rule.destinations
-                if name not in destinations
-            ]
-        if problems:
+        given = self.model_dump(include={"destinations", "rules"})
+        if problems := contradictions(given["destinations"], given["rules"]):
             raise ValueError("; ".join(problems))
         return self
 
@@ -205,11 +175,12 @@ def load(path: Path | None = None) -> Config:
         raise ConfigError(f"{path}: there is no such file. Copy config.toml of the distribution there.")
     file = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
     base = (file.parent if file else Path()).resolve()
+    given: dict[str, Any] = {}
     try:
-        config = _read(file)
+        config = _read(file, given)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(detail, file) for detail in error.errors())) from error
-    except ValueError as error:  # tomllib.TOMLDecodeError
+        raise ConfigError("\n".join(_complaints(error, given, file))) from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: is not TOML: {error}. Compare with config.toml of the distribution.") from error
     storage = config.storage.model_copy(
         update={"path": base / config.storage.path, "weights": base / config.storage.weights}
@@ -217,9 +188,17 @@ def load(path: Path | None = None) -> Config:
     return config.model_copy(update={"storage": storage})
 
 
-def _read(file: Path | None) -> Config:
+def _read(file: Path | None, given: dict[str, Any]) -> Config:
+    """Read and check; `given` takes what file and environment say, also where it is wrong."""
+
     class FromFile(Config):
         """Config that knows its file; sources are class-level in pydantic-settings."""
+
+        @model_validator(mode="before")
+        @classmethod
+        def _keep(cls, data: dict[str, Any]) -> dict[str, Any]:
+            given.update(data)
+            return data
 
         @classmethod
         def settings_customise_sources(
@@ -237,14 +216,30 @@ def _read(file: Path | None) -> Config:
     return FromFile()
 
 
-def _explain(detail: ErrorDetails, file: Path | None) -> str:
+def _complaints(error: ValidationError, given: dict[str, Any], file: Path | None) -> Iterator[str]:
+    """Yield every error, contradictions between settings too, which are not sought in a model that has other errors."""
+    source = file or "environment"
+    for detail in error.errors():
+        if detail["loc"]:
+            yield f"{source}: {_explain(detail)}"
+    for problem in contradictions(_tables(given, "destinations"), _tables(given, "rules")):
+        yield f"{source}: {problem}"
+
+
+def _explain(detail: ErrorDetails) -> str:
     place = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"]).replace(".[", "[")
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "there is no such setting; check its spelling and section"
+        if "when" in detail["loc"]:
+            message = f"there is no such condition; there are: {', '.join(When.model_fields)}"
     given = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
-    return f"{file or 'environment'}: {place or 'rules and destinations'}{given}: {message}"
+    return f"{place}{given}: {message}"
 
 
-def _doubled(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
+def _tables(given: dict[str, Any], section: str) -> list[dict[str, Any]]:
+    """Return the tables that are given, else those that are built in."""
+    if section not in given:
+        return [table.model_dump() for table in Config.model_fields[section].default]
+    tables = given[section]
+    return [table for table in tables if isinstance(table, dict)] if isinstance(tables, list | tuple) else []

@@ -1,4 +1,4 @@
-"""Stacks -> the one that a pipeline runs on, and for every other the reason why not. Pure.
+"""Stacks -> the one that a pipeline runs on (or all that fit), and for every other the reason why not. Pure.
 
 References
 ----------
@@ -28,15 +28,16 @@ _REFORMATS = frozenset({"MPR", "REFORMATTED", "CURVED", "MIP", "MINIP", "VOLUME 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
-    """What happens to a stack, and why."""
+    """What happens to a stack, and why; `refusal` where the pipeline cannot read it."""
 
     stack: Stack
     runs: bool
     code: str
     reason: str
+    refusal: Refusal | None = None
 
 
-def select(stacks: Sequence[Stack], card: ModelCard) -> list[Choice]:
+def select(stacks: Sequence[Stack], card: ModelCard, *, every: bool = False) -> list[Choice]:
     """Choose the stack that a pipeline runs on.
 
     Parameters
@@ -45,11 +46,13 @@ def select(stacks: Sequence[Stack], card: ModelCard) -> list[Choice]:
         All of a study.
     card : ModelCard
         Of the pipeline.
+    every : bool
+        Whether it runs on all stacks that fit.
 
     Returns
     -------
     list of Choice
-        One for every stack, in the same order; at most one runs.
+        One for every stack, in the same order; at most one runs unless `every`.
     """
     unfit = {id(stack): _unfit(stack, card.input) for stack in stacks}
     eligible = sorted((s for s in stacks if unfit[id(s)] is None), key=lambda s: _rank(s, card.input))
@@ -57,13 +60,19 @@ def select(stacks: Sequence[Stack], card: ModelCard) -> list[Choice]:
     for stack in stacks:
         refusal = unfit[id(stack)]
         if refusal is not None:
-            choice = Choice(stack=stack, runs=False, code=refusal.code, reason=str(refusal))
-        elif stack is eligible[0]:
-            choice = Choice(stack=stack, runs=True, code="selected", reason=_why(stack, eligible, card.input))
+            choice = Choice(stack=stack, runs=False, code=refusal.code, reason=str(refusal), refusal=refusal)
+        elif every or stack is eligible[0]:
+            reason = _why(stack, eligible, card.input, every=every)
+            choice = Choice(stack=stack, runs=True, code="selected", reason=reason)
         else:
             choice = Choice(stack=stack, runs=False, code="not-best", reason=_why_not(stack, eligible[0], card.input))
         choices.append(choice)
     return choices
+
+
+def plausibility(stack: Stack) -> tuple[bool, bool, bool, int]:
+    """Order stacks that do not fit by how near they come to a chest CT; the greatest is what a person means."""
+    return (_wrong_kind(stack) is None, _wrong_place(stack) is None, stack.is_original, len(stack.instances))
 
 
 def selection_hash(
@@ -181,9 +190,11 @@ def _kernel_fits(stack: Stack, wanted: CTInput) -> bool:
     return found is Sharpness.UNKNOWN or found.value == wanted.kernel.value
 
 
-def _why(stack: Stack, eligible: Sequence[Stack], wanted: CTInput) -> str:
+def _why(stack: Stack, eligible: Sequence[Stack], wanted: CTInput, *, every: bool) -> str:
     if len(eligible) == 1:
         return "The only stack that fits."
+    if every:
+        return f"One of {len(eligible)} that fit, which all run ({_traits(stack, wanted)})."
     return f"The best of {len(eligible)} that fit ({_traits(stack, wanted)})."
 
 

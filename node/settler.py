@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import OperationalError
@@ -17,7 +17,7 @@ from handlers.association import Associations
 from inference.registry import CARDS
 from node.config import Config
 from node.header import InstanceHeader
-from node.routing import Route, quiet_time_s, route
+from node.routing import Route, origins, quiet_time_s, route
 from node.selection import selection_hash
 from node.stacks import split
 
@@ -83,9 +83,7 @@ class Settler:
 
     def _verdict(self, study: ReceivingStudy, now: datetime) -> SettleReason | _Wait:
         settle = self._config.settle
-        quiet_at = study.last_received_at + timedelta(
-            seconds=quiet_time_s(frozenset(a.modality for a in study.arrivals), settle)
-        )
+        quiet_at = study.last_received_at + timedelta(seconds=quiet_time_s(study.arrivals, self._config.rules, settle))
         given_up_at = study.opened_at + timedelta(seconds=settle.max_wait_s)
         due_at = min(quiet_at, given_up_at)
         if now < due_at:
@@ -155,11 +153,17 @@ class Settler:
 
     def _decide(self, stored: dict[str, StoredInstance]) -> tuple[list[NewJob], list[NewDecision]]:
         stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
-        routes = route(stacks, self._config.rules, CARDS)
+        routes = route(
+            stacks,
+            origins(stored.values()),
+            rules=self._config.rules,
+            destinations=self._config.destinations,
+            cards=CARDS,
+        )
         jobs: dict[tuple[str, str], NewJob] = {}
         decisions = []
         for item in routes:
-            key = self._add_job(jobs, item, stored) if item.choice.runs else None
+            key = self._add_job(jobs, item, stored) if item.choice.runs or item.refusal else None
             decisions.append(_decision(item, stored, list(jobs).index(key) if key else None))
         return list(jobs.values()), decisions
 
@@ -178,10 +182,12 @@ class Settler:
             selection_hash=digest,
             stack=item.choice.stack.label,
             rule=other.rule if other else item.rule.name,
-            destinations=_union(other.destinations if other else (), item.rule.destinations),
+            destinations=_union(other.destinations if other else (), item.destinations),
             priority=max(other.priority if other else 0, item.rule.priority),
             ageing_s=self._config.engine.priority_ageing_s,
             instance_ids=tuple(stored[i.sop_instance_uid].id for i in instances),
+            notices=item.rule.notices or (other is not None and other.notices),
+            refusal=asdict(item.refusal) if item.refusal else None,
         )
         return key
 

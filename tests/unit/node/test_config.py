@@ -1,9 +1,11 @@
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from node import config
 from node.config import Config, ConfigError
+from node.rules import Rule, When
 
 SHIPPED = Path(__file__).parents[3] / "config.toml"
 
@@ -21,13 +23,27 @@ def test_the_shipped_file_says_exactly_what_is_built_in(tmp_path, monkeypatch):
 
 
 def test_the_shipped_file_names_every_setting():
-    import tomllib
-
     shipped = tomllib.loads(SHIPPED.read_text())
-    for section, value in Config().model_dump().items():
+    for section, value in Config().model_dump(exclude={"rules"}).items():
         keys = set(value) if isinstance(value, dict) else set(value[0])
         given = shipped[section] if isinstance(value, dict) else shipped[section][0]
         assert set(given) == keys, section
+
+
+def test_the_example_rule_of_the_shipped_file_names_every_condition_and_action_and_is_correct(tmp_path):
+    text = SHIPPED.read_text()
+    plain, example = text.split("# [[rules]]")
+    rule = tomllib.loads("[[rules]]" + example.replace("\n# ", "\n"))["rules"][0]
+    assert set(rule["when"]) == set(When.model_fields)
+    assert set(rule) | {"modality", "stacks"} == set(Rule.model_fields)
+    rules = config.load(write(tmp_path, plain + "[[rules]]" + example.replace("\n# ", "\n"))).rules
+    assert [r.name for r in rules] == ["chest CT", "emergency chest CT"]
+
+
+def test_the_page_about_rules_names_every_condition_and_action():
+    page = (SHIPPED.parent / "docs" / "rules.md").read_text()
+    for name in (*When.model_fields, *Rule.model_fields):
+        assert f"`{name}`" in page, name
 
 
 def test_it_listens_on_this_machine_only_by_default():
@@ -48,11 +64,14 @@ def test_every_error_is_reported_at_once_with_its_place(tmp_path):
         "dicom.port = 99999",
         "dicom.ae_title",
         "dicom.hots",
-        "rules[0].modality = 'MR'",
+        "rules[0].modality[0] = 'MR'",
         "rules[0].pipelines",
     ):
         assert any(place in line for line in lines), place
     assert all(str(path) in line for line in lines)
+
+
+RULE = '[[rules]]\nname = "a"\npipelines = ["lung-densitometry"]\n'
 
 
 def test_unknown_pipelines_and_destinations_are_named_with_those_there_are(tmp_path):
@@ -62,6 +81,76 @@ def test_unknown_pipelines_and_destinations_are_named_with_those_there_are(tmp_p
     )
     with pytest.raises(ConfigError, match=r"(?s)'nope'; there are: lung-densitometry.*'nowhere'; there are: pacs"):
         config.load(path)
+
+
+def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path):
+    path = write(
+        tmp_path,
+        "[dicom]\nport = 0\n"
+        '[[rules]]\nname = "a"\npipelines = ["nope"]\ndestinations = ["nowhere"]\npriority = "urgent"\n'
+        '[rules.when]\nseries_description = "(chest"\nslice_count = { min = 9, max = 3 }\nkernel = "B30"\n'
+        'slice_thickness_mm = {}\nstudy_description = "(a+)+$"\ncalling_ae_title = "FAR_TOO_LONG_AN_AE_TITLE"\n'
+        '[[rules]]\nname = "a"\npipelines = ["lung-densitometry"]\nnotices = true\n'
+        'modality = "CT"\nwhen = { modality = "CT" }\n',
+    )
+    with pytest.raises(ConfigError) as error:
+        config.load(path)
+    said = "\n".join(line.removeprefix(f"{path}: ") for line in str(error.value).splitlines())
+    for needed in (
+        "dicom.port = 0: ",
+        "rules[0].priority = 'urgent': one of routine, high, stat, or a number from 0 to 100",
+        "rules[0].when.series_description = '(chest': is no regular expression: missing )",
+        "rules[0].when.slice_count: nothing lies between min = 9 and max = 3; exchange them",
+        "rules[0].when.kernel = 'B30': there is no such condition; there are: modality, calling_ae_title",
+        "rules[0].when.slice_thickness_mm: give min, max or both",
+        "rules[0].when.study_description = '(a+)+$': repeats what itself repeats",
+        "rules[0].when.calling_ae_title[0] = 'FAR_TOO_LONG_AN_AE_TITLE': an AE title has 1 to 16",
+        "rules[0].pipelines: rule 'a' names the pipeline 'nope'; there are: lung-densitometry",
+        "rules[0].destinations: rule 'a' names the destination 'nowhere'; there are: pacs, source",
+        "rules: 2 [[rules]] are named 'a'; give each its own name",
+        "rules[1].notices: rule 'a' has no destinations that its notices could go to; name one",
+        "rules[1].when.modality: rule 'a' asks for a modality twice; leave one out",
+    ):
+        assert needed in said, said
+    assert len(said.splitlines()) == 13
+
+
+@pytest.mark.parametrize(("given", "number"), [('"STAT"', 100), ('"high"', 50), ('"routine"', 0), ("7", 7)])
+def test_a_priority_is_a_name_or_a_number(tmp_path, given, number):
+    assert config.load(write(tmp_path, f"{RULE}priority = {given}\n")).rules[0].priority == number
+
+
+@pytest.mark.parametrize("given", ["101", "-1", '"soon"', "[]"])
+def test_a_priority_beyond_the_scale_is_refused(tmp_path, given):
+    with pytest.raises(ConfigError, match=r"rules\[0\]\.priority"):
+        config.load(write(tmp_path, f"{RULE}priority = {given}\n"))
+
+
+def test_no_destination_can_be_called_source(tmp_path):
+    with pytest.raises(ConfigError, match="means whoever sent the images"):
+        config.load(
+            write(tmp_path, '[[destinations]]\nname = "source"\nhost = "h"\nport = 1\nae_title = "A"\nrules = []\n')
+        )
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+$", "(a|aa)+$", "(a?a){20}", "(?:x*)*", "a*a*a*a*a*x", "((", "a{99999999999}", ""]
+)
+def test_a_pattern_that_is_wrong_or_may_search_for_ever_is_refused(tmp_path, pattern):
+    with pytest.raises(ConfigError, match=r"rules\[0\]\.when\.series_description"):
+        config.load(write(tmp_path, f"{RULE}when = {{ series_description = '{pattern}' }}\n"))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["chest|thorax", "^ct.*(chest|lung)", "^(?!.*(scout|mpr))", r"[0-9]+ ?mm", "(ab{2})+", "a.*|b.*|c.*|d.*|e.*"],
+)
+def test_patterns_that_people_write_are_accepted_and_ignore_case(tmp_path, pattern):
+    when = config.load(write(tmp_path, f"{RULE}when = {{ series_description = '{pattern}' }}\n")).rules[0].when
+    assert when.series_description.pattern == pattern
+    assert bool(when.series_description.search("CT CHEST 5 MM")) == bool(
+        when.series_description.search("ct chest 5 mm")
+    )
 
 
 def test_a_file_that_is_not_toml_or_not_there_is_said_to_be_so(tmp_path):
