@@ -3,6 +3,7 @@
 Nothing is given up because a line is dead. What follows from each attempt is said in `node.retries`.
 """
 
+import functools
 import hashlib
 import logging
 from collections import Counter
@@ -12,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from db.repository import deliveries
+from db.repository import commitments, deliveries
 from db.repository.deliveries import Attempt, DueDelivery
 from db.session import Database
 from db.states import DeliveryState
 from dicom_out.association import Lines, NoAssociationError, Peer
 from dicom_out.sender import SendOutcome, SendState, connect
+from handlers.commitment import CommitmentReport
+from node.commitment import Commitment
 from node.config import Config, Destination
 from node.retries import Backoff, arrived, ends_round, judge, meaning
 from node.rounds import Rounds
@@ -86,6 +89,7 @@ class Outbox:
         self._paused: dict[str, datetime] = {}
         self._failures: Counter[str] = Counter()
         self._changed: set[str] = set()
+        self._commitment = Commitment(database=database, clock=clock, lines=self._lines)
         self._use(config)
 
     def reload(self, config: Config) -> None:
@@ -107,11 +111,19 @@ class Outbox:
         with self._database.read() as session:
             names = deliveries.due_destinations(session, now)
             next_due = deliveries.next_due_at(session, after=now)
+            unconfirmed = commitments.due_destinations(session, now)
+            next_question = commitments.next_due_at(session, after=now)
         for name in names:
-            if self._paused.get(name, now) <= now:
-                self._rounds.start(name, lambda name=name: self._round(name))  # type: ignore[misc]
-        soon = (next_due, now + LOOK_EVERY, *list(self._paused.values()))
+            self._start(f"delivery to {name}", functools.partial(self._deliver, name), now)
+        for name in unconfirmed:
+            if name not in names and not self._rounds.busy(f"delivery to {name}"):
+                self._start(f"storage commitment of {name}", functools.partial(self._confirm, name), now)
+        soon = (next_due, next_question, now + LOOK_EVERY, *list(self._paused.values()))
         return min(t for t in soon if t is not None and t > now)
+
+    def confirmed(self, report: CommitmentReport) -> bool:
+        """Record durably what a destination reports to keep; say whether it was asked."""
+        return self._commitment.record(report)
 
     def stop(self) -> None:
         """End the rounds that are under way, within 10 s whatever the peers do; nothing of them is lost."""
@@ -120,6 +132,7 @@ class Outbox:
     def _use(self, config: Config) -> None:
         self._config = config
         self._backoff = Backoff(first_s=config.outbox.retry_after_s, limit_s=config.outbox.retry_at_most_every_s)
+        self._commitment.use(backoff=self._backoff, timeout_s=config.outbox.commitment_timeout_s)
 
     def _hasten_changed(self, now: datetime) -> None:
         if not self._changed:
@@ -129,14 +142,26 @@ class Outbox:
                 deliveries.hasten(session, name, now=now)
         self._changed.clear()
 
-    def _round(self, name: str) -> None:
+    def _start(self, title: str, work: Callable[[], None], now: datetime) -> None:
+        if self._paused.get(title, now) <= now:
+            self._rounds.start(title, functools.partial(self._round, title, work))
+
+    def _round(self, title: str, work: Callable[[], None]) -> None:
         try:
-            self._deliver(name)
-            self._paused.pop(name, None)
+            work()
+            self._paused.pop(title, None)
         except Exception:
-            # Nothing could be recorded, so that it is still due: without a pause it would be sent over and over.
-            logger.exception("delivery to %s failed", name, extra={"action": "deliver"})
-            self._paused[name] = self._clock() + self._backoff.after(_ROUND_FAILED)
+            # Nothing could be recorded, so that it is still due: without a pause it would be done over and over.
+            logger.exception("%s failed", title, extra={"action": "deliver"})
+            self._paused[title] = self._clock() + self._backoff.after(_ROUND_FAILED)
+
+    def _confirm(self, name: str) -> None:
+        config = self._config
+        destination = config.destination(name)
+        if destination is None or not destination.storage_commitment:
+            self._commitment.forget(name)
+        else:
+            self._commitment.ask(name, _peer(config, destination))
 
     def _deliver(self, name: str) -> None:
         config = self._config
@@ -151,22 +176,13 @@ class Outbox:
             return
         try:
             with self._connect(
-                [self._storage / d.path for d in intact], self._peer(config, destination), lines=self._lines
+                [self._storage / d.path for d in intact], _peer(config, destination), lines=self._lines
             ) as association:
                 outcomes = self._send(association, intact, to_commit=destination.storage_commitment)
         except NoAssociationError as error:
             self._unreachable(name, str(error))
             return
         self._after(name, outcomes)
-
-    def _peer(self, config: Config, destination: Destination) -> Peer:
-        return Peer(
-            host=destination.host,
-            port=destination.port,
-            ae_title=destination.ae_title,
-            our_ae_title=config.dicom.ae_title,
-            timeout_s=config.outbox.timeout_s,
-        )
 
     def _send(self, association: Stores, waiting: Sequence[DueDelivery], *, to_commit: bool) -> list[SendOutcome]:
         outcomes: list[SendOutcome] = []
@@ -243,3 +259,13 @@ class Outbox:
     def _record(self, attempt: Attempt) -> None:
         with self._database.write() as session:
             deliveries.record(session, [attempt], now=self._clock())
+
+
+def _peer(config: Config, destination: Destination) -> Peer:
+    return Peer(
+        host=destination.host,
+        port=destination.port,
+        ae_title=destination.ae_title,
+        our_ae_title=config.dicom.ae_title,
+        timeout_s=config.outbox.timeout_s,
+    )

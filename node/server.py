@@ -2,12 +2,12 @@
 
 References
 ----------
-PS3.8 9 (upper layer), PS3.4 A (verification), PS3.4 B (storage).
+PS3.8 9 (upper layer), PS3.4 A (verification), PS3.4 B (storage), PS3.4 J (storage commitment).
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -16,6 +16,7 @@ from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
 from handlers.association import Associations
+from handlers.commitment import CommitmentHandler, refuse_request
 from handlers.echo import handle_echo
 from handlers.store import StoreHandler
 from node.config import Dicom
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 MAX_PDU = 131072
 _ARTIM_S = 5
 _VERIFICATION = "1.2.840.10008.1.1"
+_STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 
 
 class Server:
@@ -38,11 +40,20 @@ class Server:
         Answers C-STORE.
     associations : Associations
         Told of every association.
+    commitment : CommitmentHandler or None
+        Answers reports on storage commitment; None takes none.
     """
 
-    def __init__(self, settings: Dicom, *, store: StoreHandler, associations: Associations) -> None:
+    def __init__(
+        self,
+        settings: Dicom,
+        *,
+        store: StoreHandler,
+        associations: Associations,
+        commitment: CommitmentHandler | None = None,
+    ) -> None:
         self._settings = settings
-        self._bindings: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = [
+        self._bindings: list[tuple[evt.EventType, Callable[[Event], Any]]] = [
             (evt.EVT_ACCEPTED, associations.accepted),
             (evt.EVT_C_ECHO, handle_echo),
             (evt.EVT_C_STORE, store),
@@ -52,6 +63,10 @@ class Server:
             (evt.EVT_REJECTED, _log_rejected),
         ]
         self._entity = self._make_entity()
+        if commitment is not None:
+            # The peer that reports takes the SCP's role (PS3.4 J.3.3), although it calls us.
+            self._entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
+            self._bindings += [(evt.EVT_N_EVENT_REPORT, commitment), (evt.EVT_N_ACTION, refuse_request)]
         self._listener: ThreadedAssociationServer | None = None
 
     def _make_entity(self) -> AE:
