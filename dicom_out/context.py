@@ -1,7 +1,7 @@
 """What a job hands to the writers: which run this is, and how its objects are named and numbered."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
 
 from pydicom.dataset import Dataset
@@ -43,7 +43,8 @@ class ResultContext:
     selection_hash : str
         Hexadecimal hash over the instances and header values that the run used.
     created_at : datetime
-        Of the job, aware; the date of every object, so that a second run of the job writes the same bytes.
+        Of the job, aware; the date of every object, so that a second run of the job writes the same bytes. Part of
+        every UID.
     revision : int
         1 for the first result of a study; from 2 on it ends every Series Description.
     series_number : int
@@ -133,6 +134,8 @@ class Run:
             self.study_instance_uid,
             self.context.selection_hash,
             str(self.context.revision),
+            # Its bytes hold the job's time: after a lost database a job is made anew, and must not reuse these UIDs.
+            self.context.created_at.astimezone(UTC).isoformat(),
             *uids.model_identity(self.context.pipeline, self.algorithm),
             uids.WRITER_VERSION,
         )

@@ -20,8 +20,8 @@ _QUESTIONS = {
     HoldReason.MAX_REVISIONS: "It changed again and again after its first results. `resolve` runs it once more; "
     "a higher settle.max_revisions would have let it.",
     HoldReason.SETTLING_FAILED: "A fault of this program; its log tells more. `resolve` tries once more.",
-    HoldReason.DATABASE_REBUILT: "The database was made anew from the archive, and results of this study exist that may "
-    "have been delivered. `resolve` lets it run again, and sends results that the PACS may have already.",
+    HoldReason.DATABASE_REBUILT: "The database was made anew from the archive, and results of this study exist that "
+    "may have been delivered. `resolve` runs it again and sends new results beside those the PACS may have.",
 }
 
 
