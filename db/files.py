@@ -82,6 +82,11 @@ def new_spool_name() -> str:
     return f"{time.time_ns():020d}-{secrets.token_hex(4)}.dcm"
 
 
+def is_spool_name(name: str) -> bool:
+    """Say whether a file of that name was acknowledged; it keeps the name in the archive."""
+    return _SPOOL_NAME.fullmatch(name) is not None
+
+
 def spool_time_s(name: str) -> float:
     """Return the POSIX time at which a spool file was begun."""
     match = _SPOOL_NAME.fullmatch(name)
@@ -123,6 +128,11 @@ class Storage:
         return self.root / "results"
 
     @property
+    def rebuild(self) -> Path:
+        """What an archive held whose database was lost, until it is in the new one."""
+        return self.root / "rebuild"
+
+    @property
     def database(self) -> Path:
         """The SQLite file."""
         return self.root / "node.sqlite3"
@@ -133,7 +143,8 @@ class Storage:
         Raises
         ------
         StorageError
-            If they cannot be made, or do not lie on one file system, so that a rename would not be atomic.
+            If they cannot be made or written to, or do not lie on one file system, so that a rename would not be
+            atomic.
         """
         folders = (self.root, self.spool, self.archive, self.quarantine, self.results)
         try:
@@ -141,6 +152,12 @@ class Storage:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{error.filename} cannot be made: {error.strerror}. Check storage.path.") from error
+        for folder in folders:
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise StorageError(
+                    f"{folder} cannot be written to. Give it to the service's user, and see that its file system is "
+                    "not mounted read-only."
+                )
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise StorageError(f"The folders under {self.root} lie on different file systems; put them on one.")
 
@@ -160,9 +177,12 @@ class Storage:
         Raises
         ------
         StorageError
-            If another node holds it.
+            If another node holds it, or the folder cannot be used.
         """
-        descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"{error.filename} cannot be opened: {error.strerror}. Check storage.path.") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -173,7 +193,7 @@ class Storage:
     def spooled(self) -> list[str]:
         """Return the names of whole spool files, oldest first."""
         with os.scandir(self.spool) as entries:
-            return sorted(entry.name for entry in entries if _SPOOL_NAME.fullmatch(entry.name))
+            return sorted(entry.name for entry in entries if is_spool_name(entry.name))
 
     def archive_path(self, study_instance_uid: str, spool_name: str) -> Path:
         """Return where a spool file goes, relative to the root; the study's folder holds every receipt of it."""

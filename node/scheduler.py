@@ -12,11 +12,16 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from db import faults
+
 logger = logging.getLogger(__name__)
 
 BEAT = timedelta(seconds=30)
 """How often a stage runs when nothing wakes it: a safety net, not the way work gets done."""
 AFTER_FAILURE = timedelta(seconds=1)
+"""Doubled after each failure in a row ..."""
+AFTER_FAILURE_AT_MOST = timedelta(seconds=30)
+"""... up to this."""
 
 RunStage = Callable[[], datetime | None]
 
@@ -32,24 +37,35 @@ class Stage:
         Does what is due; returns when the next thing is, or None.
     plan : callable
         Told when the stage is to run next.
+    on_failure : callable
+        Told of what the function raised; must return at once.
     """
 
-    def __init__(self, name: str, run: RunStage, plan: Callable[[datetime], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: RunStage,
+        plan: Callable[[datetime], None],
+        on_failure: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
         self.name = name
         self._run = run
         self._plan = plan
+        self._on_failure = on_failure
         # Plans are made under the lock: one made for a later time can never undo a wake.
         self._lock = threading.Lock()
         self._running = False
         self._again = False
         self._planned: datetime | None = None
+        self._failures = 0
+        self._trouble = faults.Trouble(f"stage {name} waits", logger)
 
     def wake(self, at: datetime) -> None:
-        """Have the stage run then, or earlier."""
+        """Have the stage run then, or earlier; one that just failed runs after its pause."""
         with self._lock:
             if self._running:
                 self._again = True
-            elif self._planned is None or at < self._planned:
+            elif self._planned is None or (at < self._planned and not self._failures):
                 self._planned = at
                 self._plan(at)
 
@@ -63,7 +79,7 @@ class Stage:
         while True:
             due = self._guarded_run()
             with self._lock:
-                if self._again:
+                if self._again and not self._failures:
                     self._again = False
                     continue
                 self._running = False
@@ -73,10 +89,18 @@ class Stage:
 
     def _guarded_run(self) -> datetime | None:
         try:
-            return self._run()
-        except Exception:
-            logger.exception("stage %s failed and will run again", self.name, extra={"action": self.name})
-            return datetime.now(UTC) + AFTER_FAILURE
+            due = self._run()
+        except Exception as error:
+            if (why := faults.explain(error)) is not None:
+                self._trouble.begin(why)
+            else:
+                logger.exception("stage %s failed and will run again", self.name, extra={"action": self.name})
+            self._failures += 1
+            self._on_failure(error)
+            return datetime.now(UTC) + min(AFTER_FAILURE_AT_MOST, AFTER_FAILURE * (1 << min(self._failures - 1, 10)))
+        self._failures = 0
+        self._trouble.end()
+        return due
 
 
 class Scheduler:
@@ -86,10 +110,16 @@ class Scheduler:
     ----------
     stages : Mapping[str, callable]
         By name.
+    on_failure : callable
+        Told of every exception of a stage; must return at once.
     """
 
-    def __init__(self, stages: Mapping[str, RunStage]) -> None:
-        self._stages = {name: Stage(name, run, functools.partial(self._plan, name)) for name, run in stages.items()}
+    def __init__(
+        self, stages: Mapping[str, RunStage], *, on_failure: Callable[[Exception], None] = lambda _: None
+    ) -> None:
+        self._stages = {
+            name: Stage(name, run, functools.partial(self._plan, name), on_failure) for name, run in stages.items()
+        }
         # Two threads a stage: a run that is planned as another ends must find one free.
         self._scheduler = BackgroundScheduler(
             timezone=UTC,

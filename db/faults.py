@@ -1,0 +1,113 @@
+"""Faults of the machine under us: what they are called, what helps, and how often the log says so.
+
+A full disk or a locked database is no fault of the program: it lasts until a person or time ends it, and every part of
+the service meets it again and again meanwhile. Each part says so once when it begins, seldom while it lasts, and once
+when it is over; then it goes on.
+"""
+
+import errno
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+
+from sqlalchemy.exc import DBAPIError
+
+from db.schema import SchemaError
+from db.session import DatabaseGoneError
+
+SAY_AGAIN_AFTER_S = 300.0
+
+_OF_FILES = {
+    errno.ENOSPC: "the disk is full; make room",
+    errno.EDQUOT: "the disk quota is used up; make room or raise it",
+    errno.EROFS: "the file system is read-only; see the kernel's log for why, mend it and mount it again",
+    errno.EACCES: "permission denied; give the service's user the files and folders of storage.path",
+    errno.EPERM: "permission denied; give the service's user the files and folders of storage.path",
+    errno.EIO: "the disk fails to read or write; see the kernel's log and replace it",
+    errno.ENOENT: "a file or folder of the storage is gone; put it back",
+    errno.EMFILE: "too many open files; raise the limit of the service (LimitNOFILE)",
+    errno.ENFILE: "too many open files on this machine; raise fs.file-max",
+    errno.ENOMEM: "the machine is out of memory",
+}
+_OF_DATABASE = {
+    sqlite3.SQLITE_FULL: "the disk is full; make room",
+    sqlite3.SQLITE_BUSY: "another process has locked the database; `fuser -v` on its file names it",
+    sqlite3.SQLITE_LOCKED: "another process has locked the database; `fuser -v` on its file names it",
+    sqlite3.SQLITE_READONLY: "the database is read-only; see its permissions and those of its folder",
+    sqlite3.SQLITE_PERM: "the database is read-only; see its permissions and those of its folder",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened; see its permissions and those of its folder",
+    sqlite3.SQLITE_IOERR: "the disk fails to read or write the database; see the kernel's log",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged",
+    sqlite3.SQLITE_NOTADB: "the database file is not a database",
+}
+_PRIMARY_CODE = 0xFF
+"""SQLite's extended result codes hold the primary one in their lowest byte."""
+
+
+def explain(error: BaseException) -> str | None:
+    """Return what the machine has and what helps, in one line; None for an error that is not of the machine."""
+    if isinstance(error, OSError):
+        words = _OF_FILES.get(error.errno or 0)
+        return f"{words} ({error.filename})" if words and error.filename else words
+    if isinstance(error, DatabaseGoneError | SchemaError):
+        return str(error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        # An error that the driver raised itself has no code.
+        return _OF_DATABASE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE)
+    return None
+
+
+def is_damage(error: BaseException) -> bool:
+    """Say whether the database said that it is damaged, or none at all."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return isinstance(cause, sqlite3.Error) and code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Trouble:
+    """A fault that lasts: logged when it begins or changes, seldom while it lasts, and when it is over.
+
+    Parameters
+    ----------
+    what : str
+        What does not work meanwhile, as the beginning of a sentence.
+    logger : Logger
+        Of the part that has it.
+    clock : callable
+        Returns monotonic seconds.
+    """
+
+    def __init__(self, what: str, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
+        self._logger = logger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._why: str | None = None
+        self._said_at = 0.0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it has begun and not ended."""
+        return self._why is not None
+
+    def begin(self, why: str) -> None:
+        """Say that it does not work."""
+        now = self._clock()
+        with self._lock:
+            known = self._why == why and now - self._said_at < SAY_AGAIN_AFTER_S
+            if not known:
+                self._why, self._said_at = why, now
+        if not known:
+            self._logger.error("%s: %s", self._what, why, extra={"action": "trouble"})
+
+    def end(self) -> None:
+        """Say that it works again, if it did not."""
+        if self._why is None:
+            return
+        with self._lock:
+            was, self._why = self._why, None
+        if was is not None:
+            self._logger.info("%s: it is over", self._what, extra={"action": "trouble"})

@@ -1,0 +1,156 @@
+"""Everything behind the spool, on one database: made, started and stopped together.
+
+Whatever is kept in memory about rows belongs to one database. When that is lost, all of this ends with it and is made
+anew on the next one, while the server goes on receiving.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from db.faults import explain
+from db.files import Storage
+from db.repository import jobs
+from db.session import Database
+from handlers.association import Associations
+from handlers.quarantine import Quarantine
+from node.config import Config
+from node.dispatcher import Dispatcher
+from node.engine import LocalEngine
+from node.indexer import Indexer
+from node.outbox import Outbox
+from node.rebuild import Rebuild
+from node.retention import Retention
+from node.scheduler import RunStage, Scheduler
+from node.settler import Settler
+
+logger = logging.getLogger(__name__)
+
+INDEX_PAUSE_S = 0.25
+_REBUILD_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """What outlives a database."""
+
+    config: Config
+    storage: Storage
+    quarantine: Quarantine
+    associations: Associations
+    rebuild: Rebuild
+
+
+class Work:
+    """The stages from the spool to the destinations.
+
+    Parameters
+    ----------
+    site : Site
+        What they stand on.
+    database : Database
+        Theirs alone, of the newest schema; closed when they stop.
+    on_failure : callable
+        Told of every exception that a stage raised; must return at once.
+    """
+
+    def __init__(self, site: Site, database: Database, *, on_failure: Callable[[Exception], None]) -> None:
+        self._site = site
+        self._database = database
+        config, storage = site.config, site.storage
+        self._engine = LocalEngine(
+            devices=config.engine.devices, time_limit_s=config.engine.time_limit_s, log_level=config.log.level
+        )
+        self._indexer = Indexer(storage=storage, database=database, quarantine=site.quarantine)
+        self._settler = Settler(
+            database=database,
+            storage=storage,
+            associations=site.associations,
+            config=config,
+            on_jobs=lambda: self.wake("dispatch"),
+        )
+        self._dispatcher = Dispatcher(
+            database=database, storage=storage, engine=self._engine, config=config, on_ended=self._job_ended
+        )
+        self._outbox = Outbox(
+            database=database, storage=storage.root, config=config, on_done=lambda: self.wake("deliver")
+        )
+        self._scheduler = Scheduler(
+            {
+                "index": self._index,
+                "settle": self._when_rebuilt(self._settler.run),
+                "dispatch": self._when_rebuilt(self._dispatcher.run),
+                "deliver": self._outbox.run,
+                "retain": self._when_rebuilt(Retention(database=database, storage=storage, config=config).run),
+            },
+            on_failure=on_failure,
+        )
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the database still lies where it lay."""
+        return self._database.in_place
+
+    def start(self) -> None:
+        """Start the workers and the stages; what ran when the node died is queued again."""
+        with self._database.write() as session:
+            requeued = jobs.requeue_running(session)
+        if requeued:
+            logger.info("%d jobs of an earlier run are queued again", requeued, extra={"action": "start"})
+        try:
+            self._engine.start()
+        except BaseException:
+            self._engine.stop()
+            raise
+        self._scheduler.start()
+
+    def stop(self, *, grace_s: float) -> None:
+        """Let running jobs finish for so long, then end everything; what still runs is queued again."""
+        self._dispatcher.close()
+        deadline = time.monotonic() + grace_s
+        while self._engine.busy and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self._scheduler.stop()
+        self._engine.stop()
+        self._outbox.stop()
+        self._requeue_running()
+        self._database.close()
+
+    def wake(self, stage: str, *, in_s: float = 0.0) -> None:
+        """Run a stage soon."""
+        self._scheduler.wake(stage, in_s=in_s)
+
+    def _requeue_running(self) -> None:
+        try:
+            with self._database.write() as session:
+                requeued = jobs.requeue_running(session)
+        except Exception as error:
+            if (why := explain(error)) is None:
+                raise
+            logger.warning("running jobs are queued again at the next start: %s", why, extra={"action": "stop"})
+        else:
+            logger.info("%d running jobs queued again", requeued, extra={"action": "stop"})
+
+    def _index(self) -> datetime | None:
+        """Index a batch, and come back soon while there may be more."""
+        indexed = self._indexer.run()
+        if not indexed.total:
+            return None
+        self.wake("settle")
+        return datetime.now(UTC) + timedelta(seconds=INDEX_PAUSE_S)
+
+    def _when_rebuilt(self, run: RunStage) -> RunStage:
+        """Have a stage wait while images known earlier are not yet known again."""
+
+        def run_or_wait() -> datetime | None:
+            if self._site.rebuild.under_way:
+                return datetime.now(UTC) + timedelta(seconds=_REBUILD_PAUSE_S)
+            return run()
+
+        return run_or_wait
+
+    def _job_ended(self) -> None:
+        self.wake("deliver")
+        self.wake("dispatch")
