@@ -17,10 +17,11 @@ class ResultKind(StrEnum):
     SEG = "seg"
     SR = "sr"
     KEY_IMAGE = "key-image"
+    NOTICE = "notice"
 
 
-_PLACES = (ResultKind.SR, ResultKind.KEY_IMAGE, ResultKind.SEG)
-"""Of their series numbers; the kind of which there can be several comes last."""
+_PLACES = {ResultKind.SR: 0, ResultKind.NOTICE: 0, ResultKind.KEY_IMAGE: 1, ResultKind.SEG: 2}
+"""Of their series numbers; the kind of which there can be several comes last, a notice stands in place of a report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +108,7 @@ class Run:
 
     def series_number(self, kind: ResultKind, index: int) -> int:
         """Return the Series Number (0020,0011) of an object."""
-        return self.context.series_number + _PLACES.index(kind) + index - 1
+        return self.context.series_number + _PLACES[kind] + index - 1
 
     def instance_uid(self, kind: ResultKind, index: int, part: str = "instance") -> UID:
         """Return the UID of one object, or of something inside it."""

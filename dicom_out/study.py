@@ -90,6 +90,7 @@ _REFERENCE = (
     "Rows",
     "Columns",
 )
+_DOCUMENTS = frozenset({ResultKind.SR, ResultKind.NOTICE})
 _EMPTY = {keyword: DataElement(tag_for_keyword(keyword) or 0, dictionary_VR(keyword), None) for keyword in _TYPE_2}
 
 
@@ -107,10 +108,16 @@ def references(series: Series) -> tuple[Dataset, ...]:
     return tuple(_reference(header, series) for header in series.headers)
 
 
-def _reference(header: Dataset, series: Series) -> Dataset:
+def bare_reference(header: Dataset) -> Dataset:
+    """Return a header that names an image, as far as it says where it lies, and nothing about the patient."""
     reference = Dataset({header[keyword].tag: header[keyword] for keyword in _REFERENCE if keyword in header})
     for keyword in _TYPE_2:
         reference.add(_EMPTY[keyword])
+    return reference
+
+
+def _reference(header: Dataset, series: Series) -> Dataset:
+    reference = bare_reference(header)
     reference.setdefault("SOPClassUID", CTImageStorage)
     reference.setdefault("Modality", "CT")
     if not reference.get("FrameOfReferenceUID"):
@@ -173,7 +180,7 @@ def stamp(dataset: Dataset, run: Run, kind: ResultKind, index: int, series_descr
     dataset.SeriesNumber = run.series_number(kind, index)
     dataset.SeriesDescription = series_description
     dataset.InstanceNumber = 1
-    if kind != ResultKind.SR:
+    if kind not in _DOCUMENTS:
         dataset.BodyPartExamined = str(run.source.get("BodyPartExamined") or "CHEST")
     created = run.local_time()
     for event in ("InstanceCreation", "Series", "Content"):
