@@ -1,0 +1,137 @@
+"""Held studies: why, and what a person may decide."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from db.models import Instance, Study
+from db.repository import holding, intake, jobs, settling
+from db.repository.holding import Keep, NothingToResolveError, PatientIdentity, UndecidedError
+from db.states import HoldReason, InstanceRole, SettleReason, StudyState
+from tests.rows import new_job
+from tests.unit.db.conftest import NOON
+
+
+def study(database):
+    with database.read() as session:
+        return session.scalars(select(Study)).one()
+
+
+def roles(database):
+    with database.read() as session:
+        return session.scalars(select(Instance.role).order_by(Instance.id)).all()
+
+
+@pytest.fixture
+def conflicting(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2)])
+        other = received(1, spool_name="x", dataset_sha256="f" * 64, received_at=NOON + timedelta(hours=1))
+        intake.add(session, [other])
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"),
+    [
+        (Keep.FIRST, [InstanceRole.CURRENT, InstanceRole.CURRENT, InstanceRole.SUPERSEDED]),
+        (Keep.NEWEST, [InstanceRole.SUPERSEDED, InstanceRole.CURRENT, InstanceRole.CURRENT]),
+    ],
+)
+def test_a_conflict_is_resolved_for_the_first_or_the_newest(database, conflicting, keep, expected):
+    with database.write() as session:
+        assert holding.resolve(session, "1.2.3", keep=keep) is HoldReason.CONFLICT
+    assert roles(database) == expected
+    assert (study(database).state, study(database).hold_reason) == (StudyState.RECEIVING, None)
+
+
+def test_a_conflict_is_not_resolved_without_a_decision(database, conflicting):
+    with database.write() as session, pytest.raises(UndecidedError, match="--keep"):
+        holding.resolve(session, "1.2.3", keep=None)
+    assert study(database).state is StudyState.HELD
+
+
+def test_what_is_held_tells_what_contradicts(database, conflicting):
+    with database.read() as session:
+        held = holding.held(session, "1.2.3")
+    assert (held.reason, held.conflicts, held.identities[0].instances) == (HoldReason.CONFLICT, 1, 2)
+
+
+@pytest.mark.parametrize("uid", ["1.2.3", "9.9"])
+def test_nothing_is_resolved_that_is_not_held(database, received, uid):
+    with database.write() as session:
+        intake.add(session, [received(1)])
+    with database.write() as session, pytest.raises(NothingToResolveError):
+        holding.resolve(session, uid, keep=Keep.FIRST)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"patient_id": "P2"}, "Patient ID (2 values)"),
+        ({"patient_birth_date": "19700102"}, "Patient's Birth Date (2 values)"),
+        ({"issuer_of_patient_id": "B"}, "Issuer of Patient ID (2 values)"),
+    ],
+)
+def test_instances_that_disagree_about_whose_they_are_are_told_without_naming_the_patient(
+    database, received, changes, named
+):
+    full = {"issuer_of_patient_id": "A", "patient_birth_date": "19700101"}
+    with database.write() as session:
+        intake.add(session, [received(1, **full), received(2, **(full | changes))])
+        message = holding.identity_conflict(session, 1)
+    assert named in message
+    assert "P1" not in message
+    assert "1970" not in message
+
+
+def test_an_absent_identity_contradicts_none(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id=""), received(3, patient_birth_date="19700101")])
+        assert holding.identity_conflict(session, 1) is None
+
+
+def test_accepted_identities_do_not_hold_again_and_a_new_one_does(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+    with database.write() as session:
+        holding.resolve(session, "1.2.3", keep=Keep.NEWEST)
+        assert holding.identity_conflict(session, 1) is None
+        intake.add(session, [received(3, patient_id="P2"), received(4, patient_id="P1")])
+        assert holding.identity_conflict(session, 1) is None
+        intake.add(session, [received(5, patient_id="P3")])
+        assert "3 values" in holding.identity_conflict(session, 1)
+
+
+@pytest.mark.parametrize(("keep", "path"), [(Keep.FIRST, "archive/1.dcm"), (Keep.NEWEST, "archive/2.dcm")])
+def test_results_are_about_the_patient_that_was_chosen(database, received, keep, path):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        holding.resolve(session, "1.2.3", keep=keep)
+        job = new_job(instance_ids=(1, 2))
+        settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[job], decisions=[])
+    with database.write() as session:
+        assert jobs.start_next(session, device="cpu", now=NOON).demographics_path == path
+
+
+def test_a_study_that_changed_too_often_may_change_once_more(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        holding.hold(session, 1, reason=HoldReason.MAX_REVISIONS, message="m")
+        holding.resolve(session, "1.2.3", keep=None)
+        (waiting,) = settling.receiving(session)
+    assert waiting.revisions_allowed == 1
+
+
+texts = st.sampled_from(["", "a", "b"])
+identities = st.builds(PatientIdentity, patient_id=texts, issuer_of_patient_id=texts, patient_birth_date=texts)
+
+
+@given(one=identities, other=identities)
+def test_agreement_is_mutual_and_with_oneself(one, other):
+    assert one.agrees_with(one)
+    assert one.agrees_with(other) == other.agrees_with(one)

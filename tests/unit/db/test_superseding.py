@@ -1,0 +1,196 @@
+"""A later revision takes the place of an earlier one: what waits is cancelled, what was delivered is named."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from db.models import Delivery, Job
+from db.repository import intake, jobs, settling
+from db.repository.jobs import NewResult
+from db.states import DeliveryState, HoldReason, JobState, SettleReason
+from tests.rows import new_job
+from tests.unit.db.conftest import NOON
+
+
+class Revisions:
+    """A study of some instances, and a way to settle it again and again."""
+
+    def __init__(self, database, received):
+        self.database = database
+        with database.write() as session:
+            intake.add(session, [received(n) for n in (1, 2, 3)])
+
+    def settle(self, *new):
+        with self.database.write() as session:
+            settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=new, decisions=[])
+
+    def start(self):
+        with self.database.write() as session:
+            return jobs.start_next(session, device="cpu", now=NOON)
+
+    def succeed(self, job, uid):
+        result = NewResult(
+            kind="sr",
+            sop_instance_uid=uid,
+            sop_class_uid="1.2",
+            series_instance_uid=f"{uid}.1",
+            path="results/x",
+            size=1,
+            sha256="b" * 64,
+            device_uid="2.25.7",
+        )
+        with self.database.write() as session:
+            jobs.succeed(session, job.id, now=NOON, results=[result], timings={}, summary={})
+
+    def deliver(self, state=DeliveryState.SENT):
+        with self.database.write() as session:
+            for delivery in session.scalars(select(Delivery).where(Delivery.state == DeliveryState.PENDING)):
+                delivery.state = state
+
+    def jobs(self):
+        with self.database.read() as session:
+            return session.scalars(select(Job.state).order_by(Job.id)).all()
+
+    def deliveries(self):
+        with self.database.read() as session:
+            return session.scalars(select(Delivery.state).order_by(Delivery.id)).all()
+
+
+def job(letter, **changes):
+    return new_job(selection_hash=letter * 64, destinations=("one",), instance_ids=(1, 2), **changes)
+
+
+@pytest.fixture
+def study(database, received):
+    return Revisions(database, received)
+
+
+def test_a_job_that_did_not_run_yet_is_cancelled(study):
+    study.settle(job("a"))
+    study.settle(job("b"))
+    assert study.jobs() == [JobState.CANCELLED, JobState.QUEUED]
+    assert study.start().predecessors == ()
+
+
+def test_results_that_were_not_delivered_are_cancelled_and_not_named(study):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    study.settle(job("b"))
+    assert study.deliveries() == [DeliveryState.CANCELLED]
+    assert study.start().predecessors == ()
+
+
+@pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.WARNED, DeliveryState.COMMITTED])
+def test_a_report_that_was_delivered_is_named_by_the_next(study, state):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    study.deliver(state)
+    study.settle(job("b"))
+    assert study.start().predecessors == (
+        {"sop_class_uid": "1.2", "sop_instance_uid": "1.9.1", "series_instance_uid": "1.9.1.1"},
+    )
+    assert study.deliveries() == [state]
+
+
+def test_a_delivered_report_is_named_also_past_a_revision_that_never_ran(study):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    study.deliver()
+    study.settle(job("b"))
+    study.settle(job("c"))
+    assert [p["sop_instance_uid"] for p in study.start().predecessors] == ["1.9.1"]
+
+
+def test_a_retry_names_what_the_first_start_named(study):
+    study.settle(job("a"))
+    first = study.start()
+    study.settle(job("b"))
+    second = study.start()
+    assert second.predecessors == ()
+    study.succeed(first, "1.9.1")
+    with study.database.write() as session:
+        jobs.requeue_running(session)
+    assert study.start().predecessors == ()
+
+
+def test_results_of_a_job_that_was_running_when_it_was_superseded_are_not_sent(study):
+    study.settle(job("a"))
+    running = study.start()
+    study.settle(job("b"))
+    study.succeed(running, "1.9.1")
+    assert study.deliveries() == [DeliveryState.CANCELLED]
+    assert study.jobs() == [JobState.SUCCEEDED, JobState.QUEUED]
+
+
+def test_a_revision_that_chooses_the_same_again_changes_nothing(study):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    study.settle(job("a"))
+    assert study.jobs() == [JobState.SUCCEEDED]
+    assert study.deliveries() == [DeliveryState.PENDING]
+
+
+def test_a_selection_that_is_chosen_again_comes_back_to_life(study):
+    study.settle(job("a"))
+    study.settle(job("b"))
+    study.settle(job("a"))
+    assert study.jobs() == [JobState.QUEUED, JobState.CANCELLED]
+
+
+def test_another_pipeline_is_left_alone(study):
+    study.settle(job("a", pipeline="one"))
+    study.settle(job("b", pipeline="two"))
+    assert study.jobs() == [JobState.QUEUED, JobState.QUEUED]
+
+
+def test_of_several_stacks_each_takes_the_place_of_its_own(study):
+    first, second = job("a"), new_job(selection_hash="b" * 64, instance_ids=(3,))
+    study.settle(first, second)
+    study.settle(job("c"), second)
+    assert study.jobs() == [JobState.CANCELLED, JobState.QUEUED, JobState.QUEUED]
+
+
+def test_a_refusal_known_before_the_start_takes_no_place(study):
+    study.settle(job("a"))
+    study.settle(job("b", refusal={"code": "c", "reason": "r", "remedy": ""}))
+    assert study.jobs() == [JobState.QUEUED, JobState.QUEUED]
+
+
+def test_jobs_of_a_held_study_wait(study):
+    from db.repository import holding
+
+    study.settle(job("a"))
+    with study.database.write() as session:
+        holding.hold(session, 1, reason=HoldReason.CONFLICT, message="m")
+    assert study.start() is None
+
+
+def test_a_job_reads_the_newest_update_of_each_instance(study, received):
+    study.settle(job("a"))
+    tomorrow = NOON + timedelta(days=1)
+    update = received(2, spool_name="x", dataset_sha256="f" * 64, path="archive/update.dcm", received_at=tomorrow)
+    with study.database.write() as session:
+        intake.add(session, [update], same_images={"x"})
+    started = study.start()
+    assert started.paths == ("archive/1.dcm", "archive/update.dcm")
+    assert started.demographics_path == "archive/update.dcm"
+
+
+def test_priority_puts_forward_and_waiting_makes_up_for_it(database, received):
+    def settle(pipeline, priority, minutes):
+        new = new_job(pipeline=pipeline, priority=priority, ageing_s=600.0)
+        at = NOON + timedelta(minutes=minutes)
+        with database.write() as session:
+            settling.settle(session, 1, reason=SettleReason.QUIET, now=at, jobs=[new], decisions=[])
+
+    with database.write() as session:
+        intake.add(session, [received(1)])
+    settle("routine", 0, 0)
+    settle("urgent", 5, 40)
+    settle("urgent, much later", 5, 60)
+    started = []
+    for _ in range(3):
+        with database.write() as session:
+            started.append(jobs.start_next(session, device="cpu", now=NOON).pipeline)
+    assert started == ["urgent", "routine", "urgent, much later"]
