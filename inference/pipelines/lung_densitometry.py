@@ -56,7 +56,7 @@ _SHORT_MM = 220.0
 
 CARD = ModelCard(
     name="lung-densitometry",
-    version="1.0.0",
+    version="1.1.0",
     title="Lung volume, density bands and opacity on chest CT",
     purpose="Measure both lungs on one axial chest CT and mark opacity (ground glass and consolidation) for a reader.",
     output=(
@@ -75,11 +75,13 @@ CARD = ModelCard(
         "high_attenuation_hu": "-600 to -250",
         "consolidation_hu": "> -250",
         "opacity": "> -600 HU on 2 mm blocks, opened by 4 mm, regrown by 3 mm, parts of 1 mL or more",
+        "lung_ends": "warned above 5 cm2 on the outermost slice, refused from 80 % of the largest",
     },
     limits=(
         "Not measured against a reference standard: judged by eye on one CT of COVID-19, and on a synthetic chest.",
         "The classical lung mask finds consolidation only behind aerated lung; it takes effusion there for lung.",
         "A collapsed, removed or wholly consolidated lung is refused, or missed in part.",
+        "Bases or apices not scanned are warned about, and refused where the scan ends in the thick of the lungs.",
         "Opacity may hold hilar vessels, atelectasis, fibrosis and tumour, and misses what is thinner than 8 mm.",
         "Thick slices, sharp kernels, contrast agent and the depth of breath shift every share.",
         "Consolidation within the density bands includes vessels; the opacity region does not, as far as it can tell.",
@@ -127,18 +129,22 @@ class LungDensitometry:
         Raises
         ------
         SeriesRefusedError
-            If no two lungs are found.
+            If no two lungs are found, or the scan ends within them.
         inference.weights.WrongWeightsError
             If R231's file is not the pinned one.
         """
         # SimpleITK, scipy and skimage are imported with these.
         from inference.ct_lungs import find_lungs
+        from inference.lung_ends import check_ends
         from inference.opacity import find_opacity
         from inference.working_grid import coarsen
 
         lungs = find_lungs(series, weights_folder=self._weights, device=device)
         if isinstance(lungs, Refusal):
             raise SeriesRefusedError(lungs)
+        ends = check_ends(lungs.right | lungs.left, series.geometry)
+        if isinstance(ends, Refusal):
+            raise SeriesRefusedError(ends)
         grid = coarsen(series.pixel_array, series.geometry.spacing_mm)
         opacity = find_opacity(grid, lungs.right | lungs.left)
         measured = _Measured(series, lungs.right | lungs.left, opacity)
@@ -153,7 +159,7 @@ class LungDensitometry:
             source_instances=series.sop_instance_uids,
             measurements=measured.lung(measured.lungs, Site(location=_LUNG, laterality=_BOTH)),
             regions=tuple(measured.regions(lungs.right, lungs.left)),
-            warnings=tuple(_warnings(series, classical=lungs.weights_sha256 is None)),
+            warnings=(*ends, *_warnings(series, classical=lungs.weights_sha256 is None)),
         )
 
 
