@@ -4,6 +4,9 @@ import os
 import time
 
 import pytest
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
@@ -37,6 +40,16 @@ class Intake:
         uid = f"{UIDS['SOPInstanceUID']}.{number}"
         data = encoded(SOPInstanceUID=uid, **changes)
         assert self._handler._store(receipt(data, sop_instance_uid=uid)) == 0
+
+    def spool_file(self, path):
+        dataset = dcmread(path)
+        buffer = DicomBytesIO()
+        buffer.is_little_endian, buffer.is_implicit_VR = True, False
+        write_dataset(buffer, dataset)
+        uids = {"sop_class_uid": dataset.SOPClassUID, "sop_instance_uid": dataset.SOPInstanceUID}
+        syntax = dataset.file_meta.TransferSyntaxUID
+        received = receipt(memoryview(buffer.getvalue()), transfer_syntax_uid=syntax, **uids)
+        assert self._handler._store(received) == 0
 
     def rows(self):
         with self.database.read() as session:
