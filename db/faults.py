@@ -49,8 +49,7 @@ _PRIMARY_CODE = 0xFF
 def explain(error: BaseException) -> str | None:
     """Return what the machine has and what helps, in one line; None for an error that is not of the machine."""
     if isinstance(error, OSError):
-        words = _OF_FILES.get(error.errno or 0)
-        return f"{words} ({error.filename})" if words and error.filename else words
+        return _OF_FILES.get(error.errno or 0)
     if isinstance(error, DatabaseGoneError | SchemaError):
         return str(error)
     cause = error.orig if isinstance(error, DBAPIError) else error
@@ -76,38 +75,55 @@ class Trouble:
         What does not work meanwhile, as the beginning of a sentence.
     logger : Logger
         Of the part that has it.
+    over_after_s : float
+        It is over when nothing failed for so long; where one success says little, as the next may be larger.
     clock : callable
         Returns monotonic seconds.
     """
 
-    def __init__(self, what: str, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        what: str,
+        logger: logging.Logger,
+        *,
+        over_after_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._what = what
         self._logger = logger
+        self._over_after_s = over_after_s
         self._clock = clock
         self._lock = threading.Lock()
         self._why: str | None = None
-        self._said_at = 0.0
+        self._said_at = self._met_at = 0.0
 
     @property
     def lasts(self) -> bool:
         """Whether it has begun and not ended."""
         return self._why is not None
 
-    def begin(self, why: str) -> None:
-        """Say that it does not work."""
-        now = self._clock()
+    def begin(self, why: str, *, place: object = None) -> None:
+        """Say that it does not work; another place alone is no news."""
         with self._lock:
-            known = self._why == why and now - self._said_at < SAY_AGAIN_AFTER_S
-            if not known:
-                self._why, self._said_at = why, now
-        if not known:
-            self._logger.error("%s: %s", self._what, why, extra={"action": "trouble"})
+            now = self._met_at = self._clock()
+            if self._why == why and now - self._said_at < SAY_AGAIN_AFTER_S:
+                return
+            self._why, self._said_at = why, now
+        self._logger.error("%s: %s%s", self._what, why, f" ({place})" if place else "", extra={"action": "trouble"})
+
+    def met(self, error: BaseException) -> bool:
+        """Begin with what an error says, if it is of the machine; return whether it is."""
+        why = explain(error)
+        if why is not None:
+            self.begin(why, place=getattr(error, "filename", None))
+        return why is not None
 
     def end(self) -> None:
         """Say that it works again, if it did not."""
-        if self._why is None:
+        if self._why is None:  # the usual case, without a lock
             return
         with self._lock:
-            was, self._why = self._why, None
-        if was is not None:
-            self._logger.info("%s: it is over", self._what, extra={"action": "trouble"})
+            if self._why is None or self._clock() - self._met_at < self._over_after_s:
+                return
+            self._why = None
+        self._logger.info("%s: this is over", self._what, extra={"action": "trouble"})

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from db.faults import Trouble
 from db.files import new_spool_name, write_durably
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Quarantine:
         self._acknowledged = folder / "acknowledged"
         self._quota_bytes = quota_bytes
         self._lock = threading.Lock()
+        self._trouble = Trouble("what is refused cannot be kept in quarantine", logger)
 
     def keep(self, chunks: Iterable[bytes | memoryview], *, size: int, reason: str) -> Path | None:
         """Keep refused bytes and why.
@@ -48,8 +50,10 @@ class Quarantine:
                 write_durably(path, chunks)
                 self._explain(path, reason)
             except OSError as error:
-                logger.warning("quarantine: %s", error.strerror, extra={"action": "quarantine"})
+                if not self._trouble.met(error):
+                    self._trouble.begin(str(error.strerror))
                 return None
+            self._trouble.end()
         return path
 
     def take(self, path: Path, *, reason: str) -> Path:

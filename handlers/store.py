@@ -22,14 +22,17 @@ from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 from pynetdicom.events import Event
 
+from db.faults import Trouble
 from db.files import Storage, new_spool_name, write_durably
 from handlers.association import Associations
 from handlers.identity import Identity, UnreadableDataSetError, WrongIdentityError, scan
 from handlers.quarantine import Quarantine
+from handlers.space import DiskSpace
 from handlers.status import StoreStatus
 
 logger = logging.getLogger(__name__)
 
+_OVER_AFTER_S = 5.0
 CIRCUMSTANCES_CREATOR_UID = UID("2.25.269105341867354891254817930215874120457")
 """Private Information Creator UID (0002,0100) of the circumstances below."""
 
@@ -90,6 +93,8 @@ class StoreHandler:
         Whose spool takes what is accepted.
     quarantine : Quarantine
         Takes what is refused.
+    space : DiskSpace
+        Says whether there is room.
     associations : Associations
         Told of every instance.
     on_spooled : callable
@@ -101,11 +106,16 @@ class StoreHandler:
         *,
         storage: Storage,
         quarantine: Quarantine,
+        space: DiskSpace,
         associations: Associations,
         on_spooled: Callable[[], None] = lambda: None,
     ) -> None:
         self._storage = storage
         self._quarantine = quarantine
+        self._space = space
+        self._trouble = Trouble(
+            "what is received cannot be kept and is answered with 0xA700", logger, over_after_s=_OVER_AFTER_S
+        )
         self._associations = associations
         self._on_spooled = on_spooled
 
@@ -113,27 +123,22 @@ class StoreHandler:
         """Return the status for a C-STORE request; never raises."""
         try:
             return self._store(Receipt.from_event(event))
-        except Exception:
-            logger.exception("C-STORE failed", extra={"action": "store", "association": event.assoc.name})
+        except Exception as error:
+            if not self._trouble.met(error):
+                logger.exception("C-STORE failed", extra={"action": "store", "association": event.assoc.name})
+            self._associations.refused(event.assoc.name)
             return StoreStatus.OUT_OF_RESOURCES
 
     def _store(self, receipt: Receipt) -> int:
+        if not self._space.take(len(receipt.data_set)):
+            self._associations.refused(receipt.association_id)
+            return StoreStatus.OUT_OF_RESOURCES
         try:
             identity = _checked_identity(receipt)
         except (UnreadableDataSetError, WrongIdentityError) as error:
             return self._refuse(receipt, error)
-        path = self._storage.spool / new_spool_name()
-        try:
-            write_durably(path, (receipt.file_header(), receipt.data_set))
-        except OSError as error:
-            self._associations.refused(receipt.association_id)
-            logger.error(  # noqa: TRY400 - the trace says nothing that the error does not
-                "no room: an instance from %s could not be spooled: %s",
-                receipt.calling_ae_title,
-                error.strerror,
-                extra={"action": "store", "association": receipt.association_id},
-            )
-            return StoreStatus.OUT_OF_RESOURCES
+        write_durably(self._storage.spool / new_spool_name(), (receipt.file_header(), receipt.data_set))
+        self._trouble.end()
         self._associations.received(receipt.association_id, identity.study_instance_uid)
         self._on_spooled()
         return StoreStatus.SUCCESS

@@ -10,11 +10,13 @@ import os
 import signal
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 
 from db.files import Storage
 from db.session import refuse_network_mount
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
+from handlers.space import DiskSpace
 from handlers.store import StoreHandler
 from node.config import Config
 from node.keeper import Keeper
@@ -26,6 +28,7 @@ from node.work import INDEX_PAUSE_S, Site
 logger = logging.getLogger(__name__)
 
 _ASSOCIATION_GRACE_S = 5.0
+_LOOK_AT_SPACE = timedelta(seconds=10)
 
 
 class Node:
@@ -59,11 +62,13 @@ class Node:
             associations=associations,
             rebuild=Rebuild(storage=storage, quarantine=quarantine),
         )
+        self._space = DiskSpace(storage.root, low_water_bytes=config.storage.low_water_mb * 1_000_000)
         self._keeper = Keeper(site, on_damage=lambda: self._scheduler.wake("database"))
-        self._scheduler = Scheduler({"database": self._keeper.run})
+        self._scheduler = Scheduler({"database": self._keeper.run, "space": self._look_at_space})
         store = StoreHandler(
             storage=storage,
             quarantine=quarantine,
+            space=self._space,
             associations=associations,
             on_spooled=lambda: self._keeper.wake("index", in_s=INDEX_PAUSE_S),
         )
@@ -81,6 +86,10 @@ class Node:
         self._keeper.stop(grace_s=self._config.engine.stop_grace_s)
         self._scheduler.stop()  # last: workers die with the thread that started them
         logger.info("stopped", extra={"action": "stop"})
+
+    def _look_at_space(self) -> datetime:
+        self._space.look()
+        return datetime.now(UTC) + _LOOK_AT_SPACE
 
 
 def serve(config: Config) -> None:

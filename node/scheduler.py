@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from db import faults
+from db.faults import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Stage:
         self._again = False
         self._planned: datetime | None = None
         self._failures = 0
-        self._trouble = faults.Trouble(f"stage {name} waits", logger)
+        self._trouble = Trouble(f"stage {name} waits", logger)
 
     def wake(self, at: datetime) -> None:
         """Have the stage run then, or earlier; one that just failed runs after its pause."""
@@ -91,9 +91,7 @@ class Stage:
         try:
             due = self._run()
         except Exception as error:
-            if (why := faults.explain(error)) is not None:
-                self._trouble.begin(why)
-            else:
+            if not self._trouble.met(error):
                 logger.exception("stage %s failed and will run again", self.name, extra={"action": self.name})
             self._failures += 1
             self._on_failure(error)

@@ -12,6 +12,7 @@ from db.files import Storage
 from handlers import store
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
+from handlers.space import DiskSpace
 from handlers.status import StoreStatus
 from handlers.store import Receipt, StoreHandler
 from tests.unit.handlers.test_identity import UIDS, encoded
@@ -29,6 +30,7 @@ def handle(storage, monkeypatch):
     handler = StoreHandler(
         storage=storage,
         quarantine=Quarantine(storage.quarantine, quota_bytes=10_000),
+        space=DiskSpace(storage.root, low_water_bytes=0),
         associations=Associations(),
     )
     monkeypatch.setattr(Receipt, "from_event", classmethod(lambda _cls, event: event.receipt))

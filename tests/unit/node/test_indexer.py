@@ -17,6 +17,7 @@ from db.repository.intake import Intake as Outcome
 from db.session import Database
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
+from handlers.space import DiskSpace
 from handlers.store import StoreHandler
 from node import indexer as module
 from node.indexer import Indexer
@@ -34,7 +35,12 @@ class Intake:
         schema.upgrade(self.database)
         quarantine = Quarantine(self.storage.quarantine, quota_bytes=10**9)
         self.indexer = Indexer(storage=self.storage, database=self.database, quarantine=quarantine)
-        self._handler = StoreHandler(storage=self.storage, quarantine=quarantine, associations=Associations())
+        self._handler = StoreHandler(
+            storage=self.storage,
+            quarantine=quarantine,
+            space=DiskSpace(folder, low_water_bytes=0),
+            associations=Associations(),
+        )
 
     def receive(self, number, **changes):
         uid = f"{UIDS['SOPInstanceUID']}.{number}"
