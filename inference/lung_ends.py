@@ -15,8 +15,8 @@ Mask = NDArray[np.bool_]
 WARNED_CM2 = 5.0
 """On one slice; a recess of this size that tapers off over 2 cm holds about 5 mL, 0.1 % of the lungs."""
 REFUSED_SHARE = 0.8
-"""Of the largest slice. On the phantom, cuts from here on take more than 10 % of the lungs; on the one real CT, 18 %
-below (97 % of the largest slice) are refused and 8 % above (51 %) warned about."""
+"""Of the largest slice. On the phantom, cuts from here on take a seventh of the lungs or more; of the one real CT, a
+cut that takes 18 % below (97 % of the largest slice) is refused, one that takes 8 % above (51 %) warned about."""
 _ENDS = (("Bases", "lowest"), ("Apices", "highest"))
 
 
