@@ -9,6 +9,7 @@ from db.files import Storage
 from db.repository import jobs
 from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
 from db.session import Database
+from inference.findings import Refusal
 from node.config import Config
 from node.engine import Ending, Failure, LocalEngine
 from node.worker import JobOutcome, JobSpec, ResultFile
@@ -97,6 +98,8 @@ class Dispatcher:
             weights=Path(self._config.storage.weights),
             series_number=self._config.results.series_number,
             series_description_prefix=self._config.results.series_description_prefix,
+            notices=job.notices,
+            refusal=None if job.refusal is None else Refusal(**job.refusal),
         )
 
     def _ended(self, spec: JobSpec, outcome: JobOutcome | Failure) -> None:
@@ -118,16 +121,17 @@ class Dispatcher:
 
     def _record(self, spec: JobSpec, outcome: JobOutcome) -> None:
         now = datetime.now(UTC)
+        results = [_new_result(r) for r in outcome.results]
         with self._database.write() as session:
             if outcome.refusal is not None:
                 refusal = outcome.refusal
-                jobs.refuse(session, spec.job_id, now=now, code=refusal.code, message=str(refusal))
+                jobs.refuse(session, spec.job_id, now=now, code=refusal.code, message=str(refusal), results=results)
             else:
                 jobs.succeed(
                     session,
                     spec.job_id,
                     now=now,
-                    results=[_new_result(r) for r in outcome.results],
+                    results=results,
                     timings=dict(outcome.timings),
                     summary=outcome.summary,
                 )

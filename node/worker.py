@@ -16,10 +16,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db.files import make_folder_durably, write_durably
 from inference.findings import Findings, Measurement, Refusal
+
+if TYPE_CHECKING:  # imported by the worker's own process alone
+    from pydicom import Dataset
+
+    from dicom_out.context import ResultContext
+    from inference.series import Series
 
 _PR_SET_PDEATHSIG = 1
 
@@ -36,6 +42,10 @@ class JobSpec:
         Of the instance whose patient and study attributes results take.
     predecessors : tuple of mapping
         Reports that this job's report replaces: SOP Class, SOP Instance and Series Instance UID.
+    notices : bool
+        Whether a refusal is written as a notice.
+    refusal : Refusal or None
+        Known before the start: nothing runs, and only the notice is written.
     created_at : datetime
         Of the job; dates in result objects come from here, so that a second run makes equal objects.
     storage, result_folder : Path
@@ -55,6 +65,8 @@ class JobSpec:
     weights: Path
     series_number: int
     series_description_prefix: str
+    notices: bool = False
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +85,7 @@ class ResultFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobOutcome:
-    """Result files and what they say, or why there are none."""
+    """Result files and what they say; after a refusal, why it was, and its notice if somebody wants one."""
 
     refusal: Refusal | None = None
     results: tuple[ResultFile, ...] = ()
@@ -125,25 +137,57 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
     Exception
         A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
     """
-    from pydicom import dcmread
-
     from dicom_out.build import build
-    from dicom_out.context import Predecessor, ResultContext
-    from inference import registry, series
 
     watch = _Stopwatch()
+    inferred = spec.refusal or _infer(spec, device, watch)
+    if isinstance(inferred, Refusal):
+        return _refused(spec, inferred, watch)
+    findings, loaded = inferred
+    with watch.stage("build"):
+        objects = build(findings, loaded, _context(spec), demographics=_header(spec.demographics_path))
+    with watch.stage("write"):
+        results = tuple(_write(spec, item) for item in objects)
+    return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
+
+
+def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Series] | Refusal":
+    from inference import registry, series
+
     try:
         with watch.stage("load"):
             loaded = series.load(spec.paths)
             pipeline = registry.load(spec.pipeline, weights=spec.weights)
         with watch.stage("pipeline"):
-            refusal = pipeline.accepts(loaded)
-            findings = None if refusal else pipeline(loaded, device)
+            return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)
     except series.SeriesRefusedError as error:
-        refusal, findings = error.refusal, None
-    if findings is None:
+        return error.refusal
+
+
+def _refused(spec: JobSpec, refusal: Refusal, watch: _Stopwatch) -> JobOutcome:
+    """Write the notice of a refusal, where a rule wants one."""
+    if not spec.notices:
         return JobOutcome(refusal=refusal, timings=watch.seconds)
-    context = ResultContext(
+    from dicom_out.notice import notice
+    from inference import registry
+
+    with watch.stage("build"):
+        item = notice(
+            refusal,
+            [_header(path) for path in spec.paths],
+            _context(spec),
+            registry.CARDS[spec.pipeline],
+            demographics=_header(spec.demographics_path),
+        )
+    with watch.stage("write"):
+        results = (_write(spec, item),)
+    return JobOutcome(refusal=refusal, results=results, timings=watch.seconds)
+
+
+def _context(spec: JobSpec) -> "ResultContext":
+    from dicom_out.context import Predecessor, ResultContext
+
+    return ResultContext(
         pipeline=spec.pipeline,
         selection_hash=spec.selection_hash,
         created_at=spec.created_at,
@@ -152,12 +196,12 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
         series_description_prefix=spec.series_description_prefix,
         predecessors=tuple(Predecessor(**predecessor) for predecessor in spec.predecessors),
     )
-    demographics = dcmread(spec.demographics_path, stop_before_pixels=True)
-    with watch.stage("build"):
-        objects = build(findings, loaded, context, demographics=demographics)
-    with watch.stage("write"):
-        results = tuple(_write(spec, item) for item in objects)
-    return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
+
+
+def _header(path: Path) -> "Dataset":
+    from pydicom import dcmread
+
+    return dcmread(path, stop_before_pixels=True)
 
 
 def _write(spec: JobSpec, item: Any) -> ResultFile:  # noqa: ANN401 - a ResultObject, imported late

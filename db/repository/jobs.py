@@ -163,27 +163,22 @@ def succeed(
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.SUCCEEDED, now, None, None
     job.timings, job.summary = timings, summary
-    state = DeliveryState.PENDING if job.superseded_by_id is None else DeliveryState.CANCELLED
-    for position, result in enumerate(results):
-        known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
-        if known is not None and known.sha256 == result.sha256:
-            continue  # an equal job made it before, and it is on its way
-        if known is not None:
-            raise UnequalResultError(
-                f"object {result.sop_instance_uid} is already recorded for job {known.job_id}, with other bytes"
-            )
-        row = Result(job_id=job_id, position=position, created_at=now, **asdict(result))
-        session.add(row)
-        session.flush()
-        session.add_all(
-            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now) for name in job.destinations
-        )
+    _record_results(session, job, results, now=now)
 
 
-def refuse(session: Session, job_id: int, *, now: datetime, code: str, message: str) -> None:
-    """Record that the data do not fit; the job is never retried."""
+def refuse(
+    session: Session, job_id: int, *, now: datetime, code: str, message: str, results: Sequence[NewResult] = ()
+) -> None:
+    """Record that the data do not fit, and the notice that says so; the job is never retried.
+
+    Raises
+    ------
+    UnequalResultError
+        If an object of that UID is recorded with other bytes.
+    """
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.REFUSED, now, code, message
+    _record_results(session, job, results, now=now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,3 +215,21 @@ def requeue_running(session: Session) -> int:
         .returning(Job.id)
     )
     return len(outcome.all())
+
+
+def _record_results(session: Session, job: Job, results: Sequence[NewResult], *, now: datetime) -> None:
+    state = DeliveryState.PENDING if job.superseded_by_id is None else DeliveryState.CANCELLED
+    for position, result in enumerate(results):
+        known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
+        if known is not None and known.sha256 == result.sha256:
+            continue  # an equal job made it before, and it is on its way
+        if known is not None:
+            raise UnequalResultError(
+                f"object {result.sop_instance_uid} is already recorded for job {known.job_id}, with other bytes"
+            )
+        row = Result(job_id=job.id, position=position, created_at=now, **asdict(result))
+        session.add(row)
+        session.flush()
+        session.add_all(
+            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now) for name in job.destinations
+        )
