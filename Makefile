@@ -34,6 +34,10 @@ test: $(STAMP) ## unit, integration and acceptance tests; ARGS='-k name' goes to
 check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit and integration tests
 	@scripts/check $(ARGS)
 
+.PHONY: torture
+torture: $(STAMP) ## kill -9 a node 40 times in each of five windows, under load; writes docs/evidence/torture.json
+	@TORTURE_KILLS=40 TORTURE_EVIDENCE=docs/evidence/torture.json $(BIN)/python -m pytest tests/torture $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder of DICOM files>
 	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/turnaround.json $(ARGS)

@@ -1,0 +1,134 @@
+"""Wraps the product's own functions, so that a harness knows what the node is doing and a kill finds every step open.
+
+Nothing of this is in the product: the functions run as they are, between marks (:mod:`tests.torture.marks`) and with a
+short random pause at each step that a crash could separate from the next: before and after fsync, rename, unlink,
+commit and each answer of the PACS. A function that is renamed breaks this module at once, not the meaning of the test.
+"""
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from db.session import Database
+from dicom_out.sender import Sender, SendOutcome
+from handlers import store
+from handlers.store import StoreHandler
+from node.dispatcher import Dispatcher
+from node.engine import LocalEngine
+from node.indexer import Indexer
+from node.outbox import Outbox
+from node.worker import JobSpec
+from tests.torture import worker_under_test
+from tests.torture.marks import MARKS, NodeMarks, Window
+from tests.torture.pauses import pause, pause_around_system_calls
+
+
+def instrument() -> None:
+    """Prepare this process, before it serves."""
+    marks = NodeMarks(Path(os.environ[MARKS]))
+    _mark_start(marks)
+    _mark_receiving(marks)
+    _mark_indexing(marks)
+    _mark_running(marks)
+    _mark_sending(marks)
+    _pause_at_every_step()
+
+
+def _mark_start(marks: NodeMarks) -> None:
+    """From here to the end of the first pass over what the life before left in the spool."""
+    marks.open(Window.STARTING, "start")
+    run = Indexer.run
+
+    def first_pass(indexer: Indexer) -> Any:
+        try:
+            return run(indexer)
+        finally:
+            marks.close(Window.STARTING, ["start"])
+
+    Indexer.run = first_pass
+
+
+def _mark_receiving(marks: NodeMarks) -> None:
+    """From the last byte of a data set to its answer; then it is spooled and not indexed."""
+    handle, write = StoreHandler.__call__, store.write_durably
+
+    def receiving(handler: StoreHandler, event: Any) -> int:
+        with marks.during(Window.RECEIVING):
+            return handle(handler, event)
+
+    def spooling(path: Path, chunks: Any) -> None:
+        write(path, chunks)
+        marks.open(Window.SPOOLED, path.name)
+
+    StoreHandler.__call__ = receiving
+    store.write_durably = spooling
+
+
+def _mark_indexing(marks: NodeMarks) -> None:
+    """Rows are committed when `_add` returns; then files move."""
+    add, move = Indexer._add, Indexer._move
+
+    def adding(indexer: Indexer, received: Sequence[Any], *rest: Any, **options: Any) -> Any:
+        names = [instance.spool_name for instance in received]
+        added = add(indexer, received, *rest, **options)
+        marks.close(Window.SPOOLED, names)
+        return added
+
+    def moving(indexer: Indexer, *arguments: Any, **options: Any) -> Any:
+        with marks.during(Window.MOVING):
+            return move(indexer, *arguments, **options)
+
+    Indexer._add = adding
+    Indexer._move = moving
+
+
+def _mark_running(marks: NodeMarks) -> None:
+    """From a start that is counted and committed to an end that is committed."""
+    submit, conclude = LocalEngine.submit, Dispatcher._conclude
+
+    def submitting(engine: LocalEngine, spec: JobSpec, device: str, done: Any) -> None:
+        marks.hand_over(spec.job_id)
+        marks.open(Window.RUNNING, spec.job_id)
+        submit(engine, spec, device, done)
+
+    def concluding(dispatcher: Dispatcher, spec: JobSpec, outcome: Any) -> None:
+        conclude(dispatcher, spec, outcome)
+        marks.close(Window.RUNNING, [spec.job_id])
+
+    LocalEngine.submit = submitting
+    Dispatcher._conclude = concluding
+    LocalEngine.__init__ = functools.partialmethod(LocalEngine.__init__, run=worker_under_test.run)
+
+
+def _mark_sending(marks: NodeMarks) -> None:
+    """From the look at what is due to the last outcome recorded."""
+    deliver, store = Outbox._deliver, Sender.store
+
+    def delivering(outbox: Outbox, *arguments: Any, **options: Any) -> Any:
+        with marks.during(Window.SENDING):
+            return deliver(outbox, *arguments, **options)
+
+    def storing(sender: Sender, path: Path) -> SendOutcome:
+        outcome = store(sender, path)
+        pause()  # stored by the PACS, and not recorded
+        return outcome
+
+    Outbox._deliver = delivering
+    Sender.store = storing
+
+
+def _pause_at_every_step() -> None:
+    pause_around_system_calls()
+    write = Database.write
+
+    @contextmanager
+    def writing(database: Database) -> Iterator[Any]:
+        with write(database) as session:
+            yield session
+            pause()
+        pause()
+
+    Database.write = writing
