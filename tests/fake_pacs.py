@@ -98,7 +98,7 @@ class FakePacs:
         self.commitment = commitment
         self.reports_to = reports_to
         self.not_kept = dict(not_kept or {})
-        self.reading = threading.Event()  # cleared, it takes connections and reads nothing of what they carry
+        self.reading = threading.Event()  # cleared, it associates and then reads no more
         self.reading.set()
         self.asked: list[tuple[str, list[str]]] = []  # transactions of storage commitment, and what each was about
         self.report_statuses: list[int | None] = []  # how its reports were answered
@@ -129,7 +129,7 @@ class FakePacs:
         handlers = [
             (evt.EVT_CONN_OPEN, self._connected),
             (evt.EVT_REQUESTED, self._requested),
-            (evt.EVT_DATA_RECV, lambda _: self.reading.wait(30)),
+            (evt.EVT_DATA_RECV, self._received),
             (evt.EVT_N_ACTION, self._commit),
             (evt.EVT_ACCEPTED, self._accepted),
             (evt.EVT_C_ECHO, lambda _: SUCCESS),
@@ -170,6 +170,11 @@ class FakePacs:
     def _requested(self, event: evt.Event) -> None:
         if self.rejects is not None:
             event.assoc.acse.send_reject(*self.rejects)
+            event.assoc.kill()  # waits until it is sent
+
+    def _received(self, event: evt.Event) -> None:
+        if event.data[:1] == b"\x04":  # P-DATA-TF
+            self.reading.wait(30)
 
     def _accepted(self, event: evt.Event) -> None:
         self.associations += 1

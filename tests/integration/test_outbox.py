@@ -1,29 +1,27 @@
-"""Results on their way to a PACS that is down, refuses, warns, aborts or does not take an object."""
+"""Results on their way to a PACS that is down, slow, silent, refuses, warns, aborts or does not take an object."""
 
-import hashlib
-import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
-from db import schema
-from db.models import Delivery, Result
-from db.repository import jobs
-from db.repository.jobs import NewResult
-from db.session import Database
+from db.models import Result
 from db.states import DeliveryState
-from node.config import Config, Destination, Rule
-from node.config import Outbox as OutboxSettings
-from node.outbox import Backoff, Outbox
+from node.config import Destination
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
-from tests.fake_pacs import CANNOT_UNDERSTAND, COERCED, OUT_OF_RESOURCES
-from tests.rows import new_job, settled_study
-
-NOW = datetime.now(UTC)
-CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+from tests.fake_pacs import (
+    CALLED_NOT_RECOGNISED,
+    CALLING_NOT_RECOGNISED,
+    CANNOT_UNDERSTAND,
+    COERCED,
+    LIMIT_EXCEEDED,
+    OUT_OF_RESOURCES,
+    BlackHole,
+    FakePacs,
+)
+from tests.post import CT_IMAGE, ENDED, Post
 
 
 @pytest.fixture(scope="module")
@@ -33,74 +31,18 @@ def objects(tmp_path_factory):
     return write(tmp_path_factory.mktemp("objects"), to_datasets(chest))
 
 
-class Post:
-    """An outbox with results in its database, and its rounds."""
-
-    def __init__(self, folder, objects, **destinations):
-        self.database = Database(f"sqlite:///{folder / 'node.sqlite3'}")
-        schema.upgrade(self.database)
-        self._done = threading.Event()
-        config = Config(
-            destinations=tuple(
-                Destination(name=name, host="127.0.0.1", port=port, ae_title="PACS")
-                for name, port in destinations.items()
-            ),
-            rules=(Rule(name="r", modality="CT", pipelines=("lung-densitometry",), destinations=tuple(destinations)),),
-            outbox=OutboxSettings(retry_after_s=0.2, retry_at_most_every_s=0.4, timeout_s=2),
-        )
-        self.outbox = Outbox(database=self.database, storage=folder, config=config, on_done=self._done.set)
-        with self.database.write() as session:
-            (job_id,) = settled_study(session, NOW, new_job(destinations=tuple(destinations)))
-            jobs.succeed(
-                session,
-                job_id,
-                now=NOW,
-                results=[result(path) for path in objects],
-                timings={},
-                summary={},
-            )
-
-    def run_until(self, condition, limit_s=30):
-        deadline = time.monotonic() + limit_s
-        while not condition(self.deliveries()):
-            assert time.monotonic() < deadline, self.deliveries()
-            self.outbox.run()
-            self._done.wait(0.1)
-            self._done.clear()
-        return self.deliveries()
-
-    def deliveries(self):
-        with self.database.read() as session:
-            rows = session.scalars(select(Delivery).join(Result).order_by(Delivery.destination, Result.position))
-            return list(rows)
-
-
-def result(path):
-    data = path.read_bytes()
-    return NewResult(
-        kind="sr",
-        sop_instance_uid=path.stem,
-        sop_class_uid=CT_IMAGE,
-        series_instance_uid="1.3",
-        path=str(path),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        device_uid="2.25.7",
-    )
-
-
 @pytest.fixture
 def post(tmp_path, objects):
     made = []
 
-    def make(**destinations):
-        made.append(Post(tmp_path, objects, **destinations))
+    def make(*, objects=objects, timeout_s=2, **destinations):
+        outbox = {"retry_after_s": 0.2, "retry_at_most_every_s": 0.4, "timeout_s": timeout_s}
+        made.append(Post(tmp_path, objects, destinations, outbox=outbox))
         return made[-1]
 
     yield make
     for item in made:
-        item.outbox.stop()
-        item.database.close()
+        item.close()
 
 
 def all_in(state):
@@ -167,18 +109,10 @@ def test_a_damaged_result_file_is_reported_and_never_sent(post, fake_pacs, objec
     assert len(fake_pacs.stored) == 2
 
 
-def test_the_pause_doubles_up_to_its_limit_with_jitter():
-    backoff = Backoff(first_s=5, limit_s=300)
-    pauses = [[backoff.after(n).total_seconds() for _ in range(50)] for n in (1, 2, 3, 20, 10_000)]
-    for pause, longest in zip(pauses, (5, 10, 20, 300, 300), strict=True):
-        assert 0.8 * longest <= min(pause) < max(pause) <= longest
-
-
 def test_a_host_that_has_no_address_is_a_failed_attempt_like_any_other(post):
     mail = post(pacs=104)
-    mail.outbox._config = mail.outbox._config.model_copy(
-        update={"destinations": (Destination(name="pacs", host="no.such.host.invalid", port=104, ae_title="PACS"),)}
-    )
+    nowhere = Destination(name="pacs", host="no.such.host.invalid", port=104, ae_title="PACS")
+    mail.outbox.reload(mail.config.model_copy(update={"destinations": (nowhere,)}))
     waiting = mail.run_until(lambda ds: all(d.attempts >= 1 for d in ds))
     assert all_in(DeliveryState.PENDING)(waiting)
     assert "no.such.host.invalid" in waiting[0].message
@@ -199,3 +133,74 @@ def test_a_round_that_cannot_be_recorded_is_not_sent_over_and_over(post, fake_pa
     monkeypatch.undo()
     mail.outbox._paused.clear()
     mail.run_until(all_in(DeliveryState.SENT))
+
+
+@pytest.mark.parametrize(
+    ("rejection", "remedy"),
+    [
+        (CALLING_NOT_RECOGNISED, "add AE title OPACITY_NODE to its list"),
+        (CALLED_NOT_RECOGNISED, "does not answer to AE title PACS; correct ae_title"),
+        (LIMIT_EXCEEDED, "as many associations as it allows"),
+        ((1, 1, 1), "its log may"),
+    ],
+)
+def test_a_rejection_is_tried_again_and_names_its_remedy(post, fake_pacs, rejection, remedy):
+    fake_pacs.rejects = rejection
+    mail = post(pacs=fake_pacs.port)
+    (waiting, *_) = mail.run_until(lambda ds: all(d.attempts >= 1 for d in ds))
+    assert "rejected the association" in waiting.message
+    assert remedy in waiting.message
+    fake_pacs.rejects = None
+    mail.run_until(all_in(DeliveryState.SENT))
+
+
+def test_an_object_at_which_the_peer_aborts_each_time_holds_up_no_other(post, fake_pacs, objects):
+    fake_pacs.aborts_at = {objects[0].stem}
+    mail = post(pacs=fake_pacs.port)
+    (poison, *others) = mail.run_until(lambda ds: [d.state for d in ds].count(DeliveryState.SENT) == 2)
+    assert poison.state is DeliveryState.PENDING
+    assert poison.attempts >= 1
+    assert [d.attempts for d in others] == [1, 1]
+    fake_pacs.aborts_at = set()
+    mail.run_until(all_in(DeliveryState.SENT))
+
+
+def test_a_black_hole_and_a_slow_peer_delay_no_other_and_no_stop(post, tmp_path, fake_pacs, objects):
+    with (
+        BlackHole() as mute,
+        BlackHole(takes_connections=False) as walled,
+        FakePacs(tmp_path / "slow", delay_s=60) as slow,
+    ):
+        mail = post(mute=mute.port, walled=walled.port, slow=slow.port, well=fake_pacs.port, timeout_s=30)
+        began = time.monotonic()
+        mail.run_until(lambda _: mail.states("well") == [DeliveryState.SENT] * 3, limit_s=20)
+        assert time.monotonic() - began < 20  # any of the others would have taken 30 s
+        assert [r.sop_instance_uid for r in fake_pacs.stored] == [path.stem for path in objects]
+        assert set(mail.states("mute") + mail.states("walled") + mail.states("slow")) == {DeliveryState.PENDING}
+        stopping = time.monotonic()
+        mail.outbox.stop()
+        assert time.monotonic() - stopping < 10
+        assert not mail.outbox._rounds._running
+        assert {d.attempts for d in mail.deliveries() if d.destination != "well"} == {0}  # we hung up, not they
+
+
+def test_a_peer_that_stops_reading_half_way_is_hung_up_on_and_tried_again(post, tmp_path):
+    big = make_chest(slices=1, rows=4096, columns=2048, spacing_mm=(80.0, 1.0, 1.0))
+    (path,) = write(tmp_path / "big", to_datasets(big))
+    with FakePacs(tmp_path / "stalling") as pacs:
+        mail = post(objects=[path], pacs=pacs.port, timeout_s=1)
+        pacs.reading.clear()
+        began = time.monotonic()
+        (waiting,) = mail.run_until(lambda ds: all(d.attempts >= 1 for d in ds), limit_s=20)
+        assert time.monotonic() - began < 15  # the time that its bytes would take on a slow line is 168 s
+        assert waiting.state is DeliveryState.PENDING
+        assert "before it answered" in waiting.message
+        pacs.reading.set()
+        mail.run_until(all_in(DeliveryState.SENT))
+
+
+def test_an_object_that_the_peer_holds_already_has_arrived(post, fake_pacs):
+    fake_pacs.answers = (0x0111,)
+    ended = post(pacs=fake_pacs.port).run_until(lambda ds: all(d.state in ENDED for d in ds))
+    assert {d.state for d in ended} == {DeliveryState.WARNED}
+    assert "already" in ended[0].message
