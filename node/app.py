@@ -2,25 +2,29 @@
 
 Start: storage, then the server, then a keeper that opens the database and starts all the rest, so that peers are
 answered at once and whatever state the database is in; what comes meanwhile waits in the spool. Stop: no more
-associations, no more jobs, let what runs finish or queue it again.
+associations, no more jobs, let what runs finish or queue it again. SIGHUP: read the configuration again.
 """
 
 import logging
 import os
+import queue
 import signal
 import sys
-import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from db.files import Storage
 from db.session import refuse_network_mount
 from handlers.association import Associations
+from handlers.commitment import CommitmentHandler
 from handlers.quarantine import Quarantine
 from handlers.space import DiskSpace
 from handlers.store import StoreHandler
-from node.config import Config
+from node import config as config_file
+from node.config import Config, ConfigError
 from node.keeper import Keeper
 from node.rebuild import Rebuild
+from node.reloading import reload
 from node.scheduler import Scheduler
 from node.server import Server
 from node.work import INDEX_PAUSE_S, Site
@@ -72,12 +76,34 @@ class Node:
             associations=associations,
             on_spooled=lambda: self._keeper.wake("index", in_s=INDEX_PAUSE_S),
         )
-        self._server = Server(config.dicom, store=store, associations=associations)
+        self._server = Server(
+            config.dicom,
+            store=store,
+            associations=associations,
+            commitment=CommitmentHandler(self._keeper.confirmed),
+        )
 
     def start(self) -> None:
         """Listen, then bring up everything behind."""
         self._server.start()
         self._scheduler.start()
+
+    def reload(self, file: Path | None) -> None:
+        """Read the configuration again; what is wrong with it is logged, and the one in use stays."""
+        try:
+            change = reload(self._config, config_file.load(file))
+        except ConfigError as error:
+            for complaint in str(error).splitlines():
+                logger.error("configuration: %s", complaint, extra={"action": "reload"})  # noqa: TRY400 - no fault of ours
+            logger.error("the configuration in use stays", extra={"action": "reload"})  # noqa: TRY400 - see above
+            return
+        self._config = change.config
+        self._keeper.reload(change.config)
+        for setting in change.waiting:
+            logger.warning("%s needs a restart to take effect", setting, extra={"action": "reload"})
+        logger.info(
+            "configuration reloaded; changed: %s", ", ".join(change.changed) or "nothing", extra={"action": "reload"}
+        )
 
     def stop(self) -> None:
         """Stop cleanly: nothing acknowledged is lost, running jobs finish or are queued again."""
@@ -92,18 +118,27 @@ class Node:
         return datetime.now(UTC) + _LOOK_AT_SPACE
 
 
-def serve(config: Config) -> None:
-    """Run a node until SIGTERM or SIGINT."""
+def serve(config: Config, file: Path | None) -> None:
+    """Run a node until SIGTERM or SIGINT; SIGHUP has it read its configuration again.
+
+    Parameters
+    ----------
+    config : Config
+        To begin with.
+    file : Path or None
+        What it was read from; None if there was none.
+    """
     os.umask(0o077)
     logging.basicConfig(
         level=config.log.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get, or another put
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: received.put(number))
     node = Node(config)
     node.start()
-    stopping.wait()
+    while received.get() == signal.SIGHUP:
+        node.reload(file)
     node.stop()

@@ -12,7 +12,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from node.contradictions import contradictions
 from node.fields import AETitle, Name, Port, Seconds, Section
@@ -153,6 +159,11 @@ class Config(BaseSettings):
         return next((d for d in self.destinations if d.name == name), None)
 
 
+def chosen(path: Path | None) -> Path | None:
+    """Return the file that `load` reads: the given one, else ``config.toml`` of the working folder if there is one."""
+    return path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+
+
 def load(path: Path | None = None) -> Config:
     """Read the configuration.
 
@@ -173,14 +184,18 @@ def load(path: Path | None = None) -> Config:
     """
     if path is not None and not path.is_file():
         raise ConfigError(f"{path}: there is no such file. Copy config.toml of the distribution there.")
-    file = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    file = chosen(path)
     base = (file.parent if file else Path()).resolve()
     given: dict[str, Any] = {}
     try:
         config = _read(file, given)
     except ValidationError as error:
         raise ConfigError("\n".join(_complaints(error, given, file))) from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}. Let the node's user read it.") from error
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}. Give JSON, or unset the variable.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: is not TOML: {error}. Compare with config.toml of the distribution.") from error
     storage = config.storage.model_copy(
         update={"path": base / config.storage.path, "weights": base / config.storage.weights}

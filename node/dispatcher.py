@@ -43,11 +43,15 @@ class Dispatcher:
         self._database = database
         self._storage = storage
         self._engine = engine
-        self._config = config
         self._on_ended = on_ended
-        self._retry = Retry(max_attempts=config.engine.max_attempts, after_s=config.engine.retry_after_s)
+        self.reload(config)
         self._accepting = True
         self._unrecorded: list[tuple[JobSpec, JobOutcome | Failure]] = []
+
+    def reload(self, config: Config) -> None:
+        """Use other settings for every job that starts or fails from now on."""
+        self._config = config
+        self._retry = Retry(max_attempts=config.engine.max_attempts, after_s=config.engine.retry_after_s)
 
     def run(self) -> datetime | None:
         """Start due jobs on free devices.

@@ -8,12 +8,15 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from db import schema
 from db.faults import is_damage
 from db.session import Database, DatabaseGoneError
+from handlers.commitment import CommitmentReport
+from node.config import Config
 from node.rebuild import Condition, examine
 from node.work import Site, Work
 
@@ -22,6 +25,10 @@ logger = logging.getLogger(__name__)
 _LOOK_AGAIN = timedelta(seconds=2)
 _FEED_AGAIN = timedelta(seconds=0.2)
 _MAY_COME_BACK_S = 10.0
+
+
+class NoWorkError(Exception):
+    """There is no database at the moment; whoever asked may ask again."""
 
 
 class Keeper:
@@ -63,6 +70,25 @@ class Keeper:
         """Run a stage of work soon; without work it runs when that begins."""
         if (work := self._work) is not None:
             work.wake(stage, in_s=in_s)
+
+    def reload(self, config: Config) -> None:
+        """Use another configuration for the work that is under way, and for any that begins."""
+        with self._lock:
+            self._site = replace(self._site, config=config)
+            if self._work is not None:
+                self._work.reload(config)
+
+    def confirmed(self, report: CommitmentReport) -> bool:
+        """Record durably what a destination reports to keep; say whether it was asked.
+
+        Raises
+        ------
+        NoWorkError
+            If there is no database to record it in.
+        """
+        if (work := self._work) is None:
+            raise NoWorkError("the database is not open yet, or lost")
+        return work.confirmed(report)
 
     def stop(self, *, grace_s: float) -> None:
         """End the work, for good."""

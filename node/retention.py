@@ -80,6 +80,10 @@ class Retention:
         self._rests_until = datetime.min.replace(tzinfo=UTC)
         self._last = last_report(storage)
 
+    def reload(self, config: Config) -> None:
+        """Use another time from the next look on."""
+        self._config = config
+
     def run(self) -> datetime:
         """Do one step of a pass.
 

@@ -61,6 +61,10 @@ class Settler:
         self._config = config
         self._on_jobs = on_jobs
 
+    def reload(self, config: Config) -> None:
+        """Use other times and rules for every study that settles from now on."""
+        self._config = config
+
     def run(self) -> datetime | None:
         """Settle every study that is due.
 
@@ -152,12 +156,13 @@ class Settler:
         return None
 
     def _decide(self, stored: dict[str, StoredInstance]) -> tuple[list[NewJob], list[NewDecision]]:
+        config = self._config  # as one: a reload may come between
         stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
         routes = route(
             stacks,
             origins(stored.values()),
-            rules=self._config.rules,
-            destinations=self._config.destinations,
+            rules=config.rules,
+            destinations=config.destinations,
             cards=CARDS,
         )
         jobs: dict[tuple[str, str], NewJob] = {}

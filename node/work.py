@@ -15,6 +15,7 @@ from db.files import Storage
 from db.repository import jobs
 from db.session import Database
 from handlers.association import Associations
+from handlers.commitment import CommitmentReport
 from handlers.quarantine import Quarantine
 from node.config import Config
 from node.dispatcher import Dispatcher
@@ -77,13 +78,14 @@ class Work:
         self._outbox = Outbox(
             database=database, storage=storage.root, config=config, on_done=lambda: self.wake("deliver")
         )
+        self._retention = Retention(database=database, storage=storage, config=config)
         self._scheduler = Scheduler(
             {
                 "index": self._index,
                 "settle": self._when_rebuilt(self._settler.run),
                 "dispatch": self._when_rebuilt(self._dispatcher.run),
                 "deliver": self._outbox.run,
-                "retain": self._when_rebuilt(Retention(database=database, storage=storage, config=config).run),
+                "retain": self._when_rebuilt(self._retention.run),
             },
             on_failure=on_failure,
         )
@@ -118,9 +120,20 @@ class Work:
         self._requeue_running()
         self._database.close()
 
+    def reload(self, config: Config) -> None:
+        """Use another configuration, as far as it can take effect in a running node."""
+        for part in (self._settler, self._dispatcher, self._outbox, self._retention):
+            part.reload(config)
+        for stage in ("settle", "dispatch", "deliver", "retain"):
+            self.wake(stage)
+
     def wake(self, stage: str, *, in_s: float = 0.0) -> None:
         """Run a stage soon."""
         self._scheduler.wake(stage, in_s=in_s)
+
+    def confirmed(self, report: CommitmentReport) -> bool:
+        """Record durably what a destination reports to keep; say whether it was asked."""
+        return self._outbox.confirmed(report)
 
     def _requeue_running(self) -> None:
         try:

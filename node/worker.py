@@ -107,6 +107,7 @@ class _Stopwatch:
 def start(log_level: str, node_pid: int) -> None:
     """Prepare a worker process: die with the node, leave signals to it, import what every job needs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(node_pid)
     logging.getLogger("highdicom").setLevel(logging.WARNING)

@@ -21,7 +21,7 @@ def serve(config: ConfigOption = None) -> None:
 
     settings = load_config(config)
     try:
-        run(settings)
+        run(settings, config_file.chosen(config))
     except (StorageError, UnsafeStorageError) as error:
         fail(str(error))
     except DatabaseError as error:
