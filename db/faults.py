@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from db.schema import SchemaError
 from db.session import DatabaseGoneError
@@ -57,6 +57,11 @@ def explain(error: BaseException) -> str | None:
         # An error that the driver raised itself has no code.
         return _OF_DATABASE.get(getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE)
     return None
+
+
+def of_database(error: BaseException) -> bool:
+    """Say whether an error is of the database or the machine, and none of the rows that were to be written."""
+    return isinstance(error, OperationalError) or explain(error) is not None
 
 
 def is_damage(error: BaseException) -> bool:

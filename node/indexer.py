@@ -18,8 +18,8 @@ from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from sqlalchemy.exc import OperationalError
 
+from db.faults import of_database
 from db.files import Storage, is_uid, make_folder_durably, spool_time_s, sync_folder
 from db.repository import intake
 from db.repository.intake import Intake, ReceivedInstance
@@ -134,9 +134,9 @@ class Indexer:
         try:
             with self._database.write() as session:
                 return received, intake.add(session, received, same_images=same)
-        except OperationalError:
-            raise  # of the database, not of an instance
-        except Exception as error:  # noqa: BLE001 - as in _read
+        except Exception as error:
+            if of_database(error):
+                raise
             if len(received) == 1:
                 self._set_aside(received[0].spool_name, error)
                 return [], []

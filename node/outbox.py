@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from db.faults import Trouble
 from db.repository import commitments, deliveries
 from db.repository.deliveries import Attempt, DueDelivery
 from db.session import Database
@@ -89,6 +90,7 @@ class Outbox:
         self._paused: dict[str, datetime] = {}
         self._failures: Counter[str] = Counter()
         self._changed: set[str] = set()
+        self._trouble = Trouble("deliveries wait", logger)
         self._commitment = Commitment(database=database, clock=clock, lines=self._lines)
         self._use(config)
 
@@ -150,9 +152,11 @@ class Outbox:
         try:
             work()
             self._paused.pop(title, None)
-        except Exception:
+            self._trouble.end()
+        except Exception as error:
             # Nothing could be recorded, so that it is still due: without a pause it would be done over and over.
-            logger.exception("%s failed", title, extra={"action": "deliver"})
+            if not self._trouble.met(error):
+                logger.exception("%s failed", title, extra={"action": "deliver"})
             self._paused[title] = self._clock() + self._backoff.after(_ROUND_FAILED)
 
     def _confirm(self, name: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from db.faults import of_database
 from db.files import Storage, spool_time_s
 from db.repository import holding, settling
 from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
@@ -109,9 +109,9 @@ class Settler:
         """Settle a study; one that cannot be is held, so that it does not stand in the way of the others."""
         try:
             self._settle(study, reason)
-        except OperationalError:
-            raise  # of the database, not of the study
         except Exception as error:
+            if of_database(error):
+                raise
             logger.exception("study %s cannot be settled", study.study_instance_uid, extra={"action": "settle"})
             with self._database.write() as session:
                 holding.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
