@@ -16,8 +16,8 @@ from db.faults import Trouble
 
 logger = logging.getLogger(__name__)
 
-BEAT = timedelta(seconds=30)
-"""How often a stage runs when nothing wakes it: a safety net, not the way work gets done."""
+BEAT = timedelta(seconds=5)
+"""How often a stage runs when nothing wakes it: for what another process did, such as `opacity-node resolve`."""
 AFTER_FAILURE = timedelta(seconds=1)
 """Doubled after each failure in a row ..."""
 AFTER_FAILURE_AT_MOST = timedelta(seconds=30)

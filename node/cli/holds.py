@@ -45,7 +45,7 @@ def resolve(
                 reason = holding.resolve(session, study, keep=keep)
         except (NothingToResolveError, UndecidedError) as error:
             fail(str(error))
-    console.print(f"study {study} was held ({reason.value}) and goes on; it settles within half a minute", markup=False)
+    console.print(f"study {study} was held ({reason.value}) and goes on; it settles within seconds", markup=False)
 
 
 def _show(held: HeldStudy, *, json: bool) -> None:

@@ -1,11 +1,17 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 from highdicom.sr import srread
+from pydicom import dcmread
+from pydicom.uid import Comprehensive3DSRStorage
 
-from dicom_out.build import ResultKind
+from dicom_out.build import ResultKind, build, encode
+from dicom_out.context import Predecessor
 from dicom_out.marks import MAX_POINTS
 from inference.findings import Category
 from tests import factories
+from tests.unit.dicom_out.conftest import a_context
 from tests.validators import dciodvfy_errors, dsrdump, tid1500reader
 
 
@@ -197,3 +203,31 @@ def test_evidence_names_every_source_image_and_segmentation(result):
     named = [i.ReferencedSOPInstanceUID for s in study.ReferencedSeriesSequence for i in s.ReferencedSOPSequence]
     segs = [seg.SOPInstanceUID for seg in result.read(ResultKind.SEG)]
     assert named == [*result.series.sop_instance_uids, *segs]
+
+
+def test_a_report_names_the_delivered_report_that_it_replaces(make_result):
+    earlier = Predecessor(sop_class_uid=Comprehensive3DSRStorage, sop_instance_uid="1.2.9", series_instance_uid="1.2.8")
+    result = make_result(context={"revision": 2, "predecessors": (earlier,)})
+    (path,) = result.of(ResultKind.SR)
+    assert dciodvfy_errors(path) == []
+    report = dcmread(path)
+    (study,) = report.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    (reference,) = series.ReferencedSOPSequence
+    assert study.StudyInstanceUID == report.StudyInstanceUID
+    assert (series.SeriesInstanceUID, reference.ReferencedSOPInstanceUID) == ("1.2.8", "1.2.9")
+    assert "replaces" in str(report)
+
+
+def test_a_first_report_names_none(result):
+    (report,) = result.read(ResultKind.SR)
+    assert "PredecessorDocumentsSequence" not in report
+
+
+def test_patient_and_study_are_those_of_the_newest_header(tmp_path):
+    series = factories.ct_series()
+    newest = factories.ct_header(3, changes={"PatientName": "Corrected^Name", "AccessionNumber": "NEW"})
+    built = build(factories.findings(series), series, a_context(), demographics=newest)
+    for item in built:
+        written = dcmread(BytesIO(encode(item.dataset)))
+        assert (written.PatientName, written.AccessionNumber) == ("Corrected^Name", "NEW")

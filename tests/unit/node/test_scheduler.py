@@ -24,7 +24,7 @@ def test_a_stage_is_planned_for_when_it_is_due_but_never_later_than_the_beat():
     Stage("test", lambda: due, plans.append)()
     Stage("test", lambda: None, plans.append)()
     assert plans[0] == due
-    assert abs(plans[1] - datetime.now(UTC) - BEAT) < timedelta(seconds=5)
+    assert abs(plans[1] - datetime.now(UTC) - BEAT) < timedelta(seconds=2)
 
 
 def test_wakes_within_a_pause_are_one_and_an_earlier_wake_wins():
