@@ -216,7 +216,7 @@ def test_a_report_names_the_delivered_report_that_it_replaces(make_result):
     (reference,) = series.ReferencedSOPSequence
     assert study.StudyInstanceUID == report.StudyInstanceUID
     assert (series.SeriesInstanceUID, reference.ReferencedSOPInstanceUID) == ("1.2.8", "1.2.9")
-    assert "replaces" in str(report)
+    assert b"this one replaces it" in path.read_bytes()
 
 
 def test_a_first_report_names_none(result):
