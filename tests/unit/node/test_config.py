@@ -160,6 +160,26 @@ def test_a_file_that_is_not_toml_or_not_there_is_said_to_be_so(tmp_path):
         config.load(tmp_path / "absent.toml")
 
 
+def test_a_file_that_was_chosen_because_it_was_there_is_missed_when_it_is_gone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert config.chosen(None) is None
+    path = write(tmp_path, "")
+    chosen = config.chosen(None)
+    path.unlink()
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(chosen)
+
+
+def test_bytes_and_values_that_no_parser_takes_are_explained(tmp_path, monkeypatch):
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'[dicom]\nae_title = "\xe4"\n')
+    with pytest.raises(ConfigError, match="is not TOML"):
+        config.load(path)
+    monkeypatch.setenv("OPACITY_NODE_RULES", "not JSON")
+    with pytest.raises(ConfigError, match=r"environment: .*rules"):
+        config.load(write(tmp_path, ""))
+
+
 def test_the_environment_overrides_the_file(tmp_path, monkeypatch):
     path = write(tmp_path, "[dicom]\nport = 104\n")
     monkeypatch.setenv("OPACITY_NODE_DICOM__PORT", "11113")
