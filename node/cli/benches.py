@@ -64,6 +64,21 @@ def load(
     _report(report, evidence, show=None if json else lambda: show(report))
 
 
+@bench_app.command()
+def scale(
+    studies: Annotated[int, typer.Option(help="How many old studies the database holds.", min=10)] = 1000,
+    instances: Annotated[int, typer.Option(help="How many instances each has.", min=60)] = 200,
+    runs: Annotated[int, typer.Option(help="How many new studies are sent through.", min=1)] = 7,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds of every stage, `status` and start on a large database, and on one of a tenth of its studies."""
+    from node.bench.scale import measure, show
+
+    report = measure(studies=studies, instances=instances, runs=runs)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
 def _report(report: object, evidence: Path | None, *, show: Callable[[], None] | None) -> None:
     """Print a benchmark's report, as JSON where there is nothing else to show, and file it as evidence."""
     if evidence is not None:
