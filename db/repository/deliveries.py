@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, Result
-from db.states import DeliveryState
+from db.models import Delivery, Job, Result, Study
+from db.states import DeliveryState, StudyState
 
 ARRIVED = (DeliveryState.SENT, DeliveryState.WARNED)
 """The peer answered that it took the object, and has not confirmed yet that it keeps it."""
@@ -31,7 +31,7 @@ def due_destinations(session: Session, now: datetime) -> list[str]:
     """Return the destinations that have something due."""
     rows = session.scalars(
         select(Delivery.destination)
-        .where(Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= now)
+        .where(Delivery.state == DeliveryState.PENDING, Delivery.next_attempt_at <= now, _not_held())
         .distinct()
     )
     return sorted(rows)
@@ -49,6 +49,7 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 50) -
             Delivery.destination == destination,
             Delivery.state == DeliveryState.PENDING,
             Delivery.next_attempt_at <= now,
+            _not_held(),
         )
         .order_by(Delivery.attempts, Result.job_id, Result.position)
         .limit(limit)
@@ -68,9 +69,15 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 50) -
 
 
 def is_pending(session: Session, delivery_id: int) -> bool:
-    """Say whether a delivery is still to be made; a later revision of the study may have cancelled it."""
-    state = session.scalar(select(Delivery.state).where(Delivery.id == delivery_id))
+    """Say whether a delivery is still to be made; a later revision may have cancelled it, or a conflict held it."""
+    state = session.scalar(select(Delivery.state).where(Delivery.id == delivery_id, _not_held()))
     return state is DeliveryState.PENDING
+
+
+def _not_held() -> ColumnElement[bool]:
+    """Exclude what is of a study that waits for a person: nothing of it is sent."""
+    held = select(Study.id).join(Job).join(Result).where(Study.state == StudyState.HELD)
+    return ~held.where(Result.id == Delivery.result_id).exists()
 
 
 def next_due_at(session: Session, *, after: datetime) -> datetime | None:

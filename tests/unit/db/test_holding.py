@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from db.models import Instance, Study
-from db.repository import holding, intake, jobs, settling
+from db.repository import deliveries, holding, intake, jobs, settling
 from db.repository.holding import Keep, NothingToResolveError, PatientIdentity, UndecidedError
+from db.repository.jobs import NewResult
 from db.states import HoldReason, InstanceRole, SettleReason, StudyState
-from tests.rows import new_job
+from tests.rows import new_job, settled_study
 from tests.unit.db.conftest import NOON
 
 
@@ -135,3 +136,26 @@ identities = st.builds(PatientIdentity, patient_id=texts, issuer_of_patient_id=t
 def test_agreement_is_mutual_and_with_oneself(one, other):
     assert one.agrees_with(one)
     assert one.agrees_with(other) == other.agrees_with(one)
+
+
+def test_nothing_of_a_held_study_is_sent_until_it_is_resolved(database):
+    result = NewResult(
+        kind="sr",
+        sop_instance_uid="1.9",
+        sop_class_uid="1.2",
+        series_instance_uid="1.8",
+        path="results/x",
+        size=1,
+        sha256="b" * 64,
+        device_uid="2.25.7",
+    )
+    with database.write() as session:
+        (job,) = settled_study(session, NOON, new_job(destinations=("one",)))
+        jobs.succeed(session, job, now=NOON, results=[result], timings={}, summary={})
+        assert deliveries.due_destinations(session, NOON) == ["one"]
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        assert deliveries.due_destinations(session, NOON) == []
+        assert deliveries.due(session, "one", NOON) == []
+        assert not deliveries.is_pending(session, 1)
+        holding.resolve(session, "1.2", keep=Keep.FIRST)
+        assert len(deliveries.due(session, "one", NOON)) == 1
