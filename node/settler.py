@@ -1,5 +1,6 @@
 """Quiet studies -> revisions, with a decision for every stack and a job for each that runs."""
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -179,6 +180,8 @@ class Settler:
         instances = item.choice.stack.instances
         pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
         digest = selection_hash(instances, pixels, item.pipeline.input.header_keywords)
+        if item.refusal:  # a job of its own: the same selection may run for another rule, or after a reload
+            digest = hashlib.sha256(f"{digest} {item.refusal}".encode()).hexdigest()
         key = (item.pipeline.name, digest)
         other = jobs.get(key)
         jobs[key] = NewJob(

@@ -44,7 +44,7 @@ class Desk:
         )
         self._received = make_received
 
-    def index(self, *, ago_s, study="1.2.3", count=60, first=1, **changes):
+    def index(self, *, ago_s, study="1.2.3", count=60, first=1, patient_id="P1", **changes):
         at = datetime.now(UTC) - timedelta(seconds=ago_s)
         with self.database.write() as session:
             for n, header in enumerate(axial(f"{study}.9", count=count, **changes)):
@@ -59,9 +59,19 @@ class Desk:
                             sop_instance_uid=header.sop_instance_uid,
                             header=header.to_json(),
                             received_at=at,
+                            patient_id=patient_id,
                         )
                     ],
                 )
+
+    def index_late(self, number, *, ago_s, **changes):
+        """Add one slice on top of the sixty, the first of which has number 1."""
+        late = {"first": 500 + number, "count": 1, "sop_instance_uid": f"1.2.3.9.{500 + number}"}
+        self.index(ago_s=ago_s, start=(59 + number) * 5.0, **late, **changes)
+
+    def count_jobs(self):
+        with self.database.read() as session:
+            return len(session.scalars(select(Job.id)).all())
 
     def spool(self, *, ago_s):
         name = f"{time.time_ns() - int(ago_s * 1e9):020d}-00000000.dcm"
@@ -162,3 +172,39 @@ def test_a_study_that_changed_since_it_was_read_is_left_alone(desk, monkeypatch,
     expected = StudyState.HELD if what == "held" else StudyState.RECEIVING
     assert desk.states() == {"1.2.3": expected}
     assert desk.jobs == []
+
+
+def test_instances_of_two_patients_hold_the_study_and_queue_nothing(desk):
+    desk.index(ago_s=QUIET_S + 10)
+    desk.index_late(1, ago_s=QUIET_S + 9, patient_id="P2")
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.HELD}
+    assert desk.jobs == []
+    with desk.database.read() as session:
+        assert session.scalars(select(Study.hold_reason)).one() is HoldReason.IDENTITY_CONFLICT
+
+
+def test_a_study_that_changes_again_and_again_is_held_after_so_many_revisions(desk):
+    desk.index(ago_s=QUIET_S + 100)
+    desk.settler.run()
+    counts = [desk.count_jobs()]
+    for number in range(1, 6):
+        desk.index_late(number, ago_s=QUIET_S + 100 - number)
+        desk.settler.run()
+        counts.append(desk.count_jobs())
+    assert counts == [1, 2, 3, 4, 4, 4]  # the first results, and Settle.max_revisions more
+    assert desk.states() == {"1.2.3": StudyState.HELD}
+    with desk.database.write() as session:
+        assert holding.resolve(session, "1.2.3", keep=None) is HoldReason.MAX_REVISIONS
+    desk.settler.run()
+    assert desk.count_jobs() == 5
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_settling_again_without_anything_new_queues_nothing_and_is_no_revision_too_many(desk):
+    desk.index(ago_s=QUIET_S + 100)
+    for _ in range(6):
+        desk.settler.run()
+        with desk.database.write() as session:
+            session.scalars(select(Study)).one().state = StudyState.RECEIVING
+    assert desk.count_jobs() == 1
