@@ -12,7 +12,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import evt
-from pynetdicom.events import Event
+from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import build_context
 
 from dicom_out.association import Lines, NoAssociationError, Peer, associate
@@ -71,7 +71,8 @@ def request_commitment(
         If it answers with a failure status.
     """
     context = build_context(_PUSH_MODEL)
-    handlers = [(evt.EVT_N_EVENT_REPORT, on_report)]
+    report = _ReportHere(on_report)
+    handlers: list[EventHandlerType] = [(evt.EVT_N_EVENT_REPORT, report.handle), (evt.EVT_PDU_SENT, report.sent)]
     with associate(peer, [context], lines=lines, handlers=handlers) as association:
         if not association.accepted_contexts:
             raise NotSupportedError(f"{peer.ae_title} offers no storage commitment")
@@ -89,8 +90,33 @@ def request_commitment(
         if answer.Status != 0x0000:
             raise NotAcceptedError(f"{peer} answered the request for storage commitment with 0x{answer.Status:04X}")
         for _ in range(int(wait_s / _LOOK_S)):
-            if reported.wait(_LOOK_S) or not association.is_established:
+            if report.answered.wait(_LOOK_S) or not association.is_established:
                 break
+            if reported.is_set() and not report.came:
+                break
+
+
+class _ReportHere:
+    """A report that comes on the association of its request, which must not be released before it is answered."""
+
+    def __init__(self, on_report: Callable[[Event], Any]) -> None:
+        self._on_report = on_report
+        self._handled = False
+        self.came = False
+        self.answered = threading.Event()
+
+    def handle(self, event: Event) -> Any:  # noqa: ANN401 - the handler's own answer
+        """Have the report handled."""
+        self.came = True
+        try:
+            return self._on_report(event)
+        finally:
+            self._handled = True
+
+    def sent(self, _event: Event) -> None:
+        """Take note of the answer; nothing else is sent meanwhile."""
+        if self._handled:
+            self.answered.set()
 
 
 def _information(instances: Sequence[tuple[str, str]], transaction_uid: str) -> Dataset:

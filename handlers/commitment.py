@@ -16,6 +16,8 @@ from typing import Any
 
 from pynetdicom.events import Event
 
+from db.faults import explain
+
 logger = logging.getLogger(__name__)
 
 _PROCESSING_FAILURE = 0x0110
@@ -63,18 +65,21 @@ class CommitmentHandler:
     Parameters
     ----------
     on_report : callable
-        Records a report durably; returns whether its transaction is one of ours.
+        Records a report durably; returns whether its transaction is one of ours, None where it could not be recorded.
     """
 
-    def __init__(self, on_report: Callable[[CommitmentReport], bool]) -> None:
+    def __init__(self, on_report: Callable[[CommitmentReport], bool | None]) -> None:
         self._on_report = on_report
 
     def __call__(self, event: Event) -> tuple[int, None]:
         """Return the status for a report, without a data set; never raises."""
         try:
             return self._answer(event), None
-        except Exception:
-            logger.exception("a storage commitment report could not be recorded", extra={"action": "commit"})
+        except Exception as error:
+            if (why := explain(error)) is None:
+                logger.exception("a storage commitment report could not be recorded", extra={"action": "commit"})
+            else:
+                logger.error("a storage commitment report was not recorded: %s", why, extra={"action": "commit"})  # noqa: TRY400 - the reason says it all
             return ReportStatus.PROCESSING_FAILURE, None
 
     def _answer(self, event: Event) -> ReportStatus:
@@ -86,7 +91,10 @@ class CommitmentHandler:
         except (AttributeError, ValueError, TypeError):
             logger.warning("a storage commitment report cannot be read", extra={"action": "commit"})
             return ReportStatus.INVALID_ARGUMENT
-        return ReportStatus.SUCCESS if self._on_report(report) else ReportStatus.INVALID_ARGUMENT
+        known = self._on_report(report)
+        if known is None:
+            return ReportStatus.PROCESSING_FAILURE
+        return ReportStatus.SUCCESS if known else ReportStatus.INVALID_ARGUMENT
 
 
 def refuse_request(_event: Event) -> tuple[int, None]:
