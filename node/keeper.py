@@ -27,10 +27,6 @@ _FEED_AGAIN = timedelta(seconds=0.2)
 _MAY_COME_BACK_S = 10.0
 
 
-class NoWorkError(Exception):
-    """There is no database at the moment; whoever asked may ask again."""
-
-
 class Keeper:
     """A stage that keeps work going.
 
@@ -78,17 +74,10 @@ class Keeper:
             if self._work is not None:
                 self._work.reload(config)
 
-    def confirmed(self, report: CommitmentReport) -> bool:
-        """Record durably what a destination reports to keep; say whether it was asked.
-
-        Raises
-        ------
-        NoWorkError
-            If there is no database to record it in.
-        """
-        if (work := self._work) is None:
-            raise NoWorkError("the database is not open yet, or lost")
-        return work.confirmed(report)
+    def confirmed(self, report: CommitmentReport) -> bool | None:
+        """Record durably what a destination reports to keep; say whether it was asked, None while that is unknown."""
+        work = self._work
+        return None if work is None else work.confirmed(report)
 
     def stop(self, *, grace_s: float) -> None:
         """End the work, for good."""
