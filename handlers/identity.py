@@ -57,8 +57,13 @@ def scan(data_set: memoryview, transfer_syntax_uid: UID) -> Identity:
         If a UID is absent or malformed.
     """
     head, whole = _head(data_set, transfer_syntax_uid)
-    data_set_head = _read(head, transfer_syntax_uid)
+    data_set_head, past_series = _read(head, transfer_syntax_uid)
     found = {keyword: str(data_set_head.get(keyword) or "") for keyword in _KEYWORDS}
+    # Bytes that are no data set parse as elements that nobody knows; a cut one just ends.
+    if whole and not any(found.values()):
+        raise UnreadableDataSetError("this is no data set in the transfer syntax agreed")
+    if whole and not past_series and not all(is_uid(value) for value in found.values()):
+        raise UnreadableDataSetError("the data set is cut off")
     # Beyond the limit a data set is taken on the command's word: such headers exist, and refusing would lose them.
     if whole or found["SeriesInstanceUID"]:
         for keyword, value in found.items():
@@ -83,21 +88,27 @@ def _head(data_set: memoryview, transfer_syntax_uid: UID) -> tuple[bytes, bool]:
     return bytes(data_set[:SCAN_LIMIT]), len(data_set) <= SCAN_LIMIT
 
 
-def _read(head: bytes, transfer_syntax_uid: UID) -> Dataset:
+def _read(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
+    """Return the elements up to Series Instance UID, and whether there are more."""
     known = transfer_syntax_uid.is_transfer_syntax and not transfer_syntax_uid.is_private
     implicit = known and transfer_syntax_uid.is_implicit_VR
     little_endian = not known or transfer_syntax_uid.is_little_endian
 
-    def past_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return int(tag) > int(_LAST_TAG)
+    past_series = False
+
+    def is_past_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        nonlocal past_series
+        past_series = int(tag) > int(_LAST_TAG)
+        return past_series
 
     try:
-        return read_dataset(
+        data_set = read_dataset(
             BytesIO(head),
             is_implicit_VR=implicit,
             is_little_endian=little_endian,
-            stop_when=past_series,
+            stop_when=is_past_series,
             specific_tags=[Tag(keyword) for keyword in _KEYWORDS],
         )
     except Exception as error:
         raise UnreadableDataSetError(f"{type(error).__name__} while parsing") from error
+    return data_set, past_series

@@ -84,6 +84,15 @@ class Receipt:
         return buffer.getvalue()
 
 
+_REFUSALS = {
+    UnreadableDataSetError: (StoreStatus.CANNOT_UNDERSTAND, "Send the instance again as it was made, whole."),
+    WrongIdentityError: (
+        StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+        "Correct it where the instance was made or changed, and send it again.",
+    ),
+}
+
+
 class StoreHandler:
     """Answers C-STORE requests.
 
@@ -143,15 +152,11 @@ class StoreHandler:
         self._on_spooled()
         return StoreStatus.SUCCESS
 
-    def _refuse(self, receipt: Receipt, error: Exception) -> int:
-        status = (
-            StoreStatus.CANNOT_UNDERSTAND
-            if isinstance(error, UnreadableDataSetError)
-            else StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
-        )
+    def _refuse(self, receipt: Receipt, error: UnreadableDataSetError | WrongIdentityError) -> int:
+        status, remedy = _REFUSALS[type(error)]
         self._associations.refused(receipt.association_id)
         kept: Path | None = self._quarantine.keep(
-            (_header_or_nothing(receipt), receipt.data_set), size=len(receipt.data_set), reason=str(error)
+            (_header_or_nothing(receipt), receipt.data_set), size=len(receipt.data_set), reason=f"{error}. {remedy}"
         )
         logger.warning(
             "refused an instance from %s with 0x%04X: %s; %s",

@@ -21,6 +21,7 @@ from node.stacks import Plane, Stack
 
 _ROUNDING = 1.01
 """Positions are written with few digits, and the distances between them are off by as much."""
+_AXIAL = "Send the axial reconstruction."
 _CHEST = ("CHEST", "THORAX", "LUNG", "TAP", "WHOLEBODY", "WHOLE BODY", "TRUNK")
 _ENHANCED = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _REFORMATS = frozenset({"MPR", "REFORMATTED", "CURVED", "MIP", "MINIP", "VOLUME RENDERED", "3D", "PROJECTION IMAGE"})
@@ -135,10 +136,12 @@ def _wrong_place(stack: Stack) -> Refusal | None:
     body_part = stack.first.body_part_examined.upper()
     if body_part and not any(part in body_part for part in _CHEST):
         return Refusal(
-            code="not-chest", reason=f"Body part {stack.first.body_part_examined} is not the chest.", remedy=""
+            code="not-chest",
+            reason=f"Body part {stack.first.body_part_examined} is not the chest.",
+            remedy="If it is, correct Body Part Examined (0018,0015) and send it again.",
         )
-    if stack.plane is not Plane.AXIAL:
-        return Refusal(code="not-axial", reason=f"The slices are {stack.plane.value}, not axial.", remedy="")
+    if stack.plane not in (Plane.AXIAL, Plane.NONE):
+        return Refusal(code="not-axial", reason=f"The slices are {stack.plane.value}, not axial.", remedy=_AXIAL)
     return None
 
 

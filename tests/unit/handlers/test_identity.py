@@ -79,6 +79,19 @@ def test_a_damaged_deflated_stream_is_unreadable():
         scan(memoryview(b"\xff" * 100), DeflatedExplicitVRLittleEndian)
 
 
+@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)), b"\0" * 100], ids=repr)
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=str)
+def test_bytes_that_are_no_data_set_are_unreadable(data, syntax):
+    with pytest.raises(UnreadableDataSetError):
+        scan(memoryview(data), syntax)
+
+
+@pytest.mark.parametrize("kept", [10, 33, 60, 90])
+def test_a_data_set_that_ends_before_its_uids_is_unreadable(kept):
+    with pytest.raises(UnreadableDataSetError, match="cut off"):
+        scan(encoded()[:kept], ExplicitVRLittleEndian)
+
+
 @pytest.mark.parametrize("kept", [0, 1, 60])
 def test_a_deflated_stream_that_is_cut_off_is_unreadable(kept):
     with pytest.raises(UnreadableDataSetError, match="cut off"):

@@ -3,6 +3,7 @@
 import os
 import time
 import tracemalloc
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,7 @@ def original():
 def stored(original, kind: Kind, path):
     """Write the slice stored in this way; return its path and the Hounsfield units that are in it."""
     dataset, hounsfield = original
-    dataset = pydicom.Dataset(dataset)
-    dataset.file_meta = pydicom.Dataset(original[0].file_meta)
+    dataset = deepcopy(dataset)
     low = -(1 << kind.bits - 1) if kind.signed else 0
     high = low + (1 << kind.bits) - 1
     values = np.rint((hounsfield - float(kind.intercept)) / float(kind.slope)).clip(low, high).astype(np.int64)

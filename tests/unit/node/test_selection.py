@@ -72,6 +72,7 @@ def test_the_choice_does_not_depend_on_the_order_of_series():
         (axial(body_part_examined="HEAD"), "not-chest"),
         (axial(sop_class_uid="1.2.840.10008.5.1.4.1.1.2.1", number_of_frames=60), "multi-frame"),
         (axial(pixel_spacing=None), "no-geometry"),
+        (axial(image_orientation_patient=None), "no-geometry"),
         (axial(count=15, step=5.0), "coverage"),
         (axial(step=10.0), "thickness"),
         (axial(image_orientation_patient=(0, 1, 0, 0, 0, -1)), "not-axial"),
