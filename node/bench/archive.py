@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -37,7 +38,7 @@ from node.outbox import Outbox
 from node.retention import Retention
 from node.settler import Settler
 from node.worker import JobOutcome, JobSpec, ResultFile
-from phantom.ct import make_chest
+from phantom.ct import ChestPhantom, make_chest
 from phantom.dicom import to_datasets
 
 _RECEIVED_S_AGO = 3600
@@ -65,15 +66,17 @@ class Archive:
         Made here.
     studies, instances : int
         Of the archive.
+    new_instances : int or None
+        Of each new study; None takes as many as the old ones have.
     """
 
-    def __init__(self, folder: Path, *, studies: int, instances: int) -> None:
+    def __init__(self, folder: Path, *, studies: int, instances: int, new_instances: int | None = None) -> None:
         folder.mkdir()
         self._config_file = write_config(folder, pacs_port=free_port())
         config = load(self._config_file)
         retention = config.retention.model_copy(update={"inputs_days": _RETENTION_DAYS})
         self._config = config = config.model_copy(update={"retention": retention})
-        self._instances = instances
+        self._instances = new_instances or instances
         self.storage = storage = Storage(config.storage.path)
         storage.prepare()
         self.database = database = Database(f"sqlite:///{storage.database}")
@@ -198,10 +201,13 @@ def _nothing() -> None:
 
 
 def _new_study(number: int, instances: int) -> list[Dataset]:
-    chest = make_chest(
-        slices=instances, rows=16, columns=16, spacing_mm=(min(_THICKEST_MM, _FIELD_MM / instances), 20.0, 20.0)
-    )
-    return to_datasets(chest, uid_entropy=f"scale {number}")
+    return to_datasets(_chest(instances), uid_entropy=f"scale {number}")
+
+
+@cache
+def _chest(slices: int) -> ChestPhantom:
+    thickness_mm = min(_THICKEST_MM, _FIELD_MM / slices)
+    return make_chest(slices=slices, rows=16, columns=16, spacing_mm=(thickness_mm, 20.0, 20.0))
 
 
 def _spool(storage: Storage, datasets: Sequence[Dataset]) -> None:

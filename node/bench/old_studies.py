@@ -8,7 +8,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from db.models import Base, Decision, Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
+from db.models import Decision, Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
 from db.session import Database
 from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 from node.header import InstanceHeader
@@ -54,55 +54,68 @@ def fill(database: Database, *, studies: int, instances: int) -> None:
         How many, and how many in each.
     """
     newest = datetime.now(UTC) - timedelta(hours=2)
-    for first in range(0, studies, _STUDIES_AT_ONCE):
+    received_at = {n: newest - (studies - n) * _APART for n in range(1, studies + 1)}
+    for first in range(1, studies + 1, _STUDIES_AT_ONCE):
+        batch = {n: received_at[n] for n in range(first, min(first + _STUDIES_AT_ONCE, studies + 1))}
         with database.write() as session:
-            for n in range(first, min(first + _STUDIES_AT_ONCE, studies)):
-                _add(session, n + 1, instances, newest - (studies - n) * _APART)
+            _add(session, batch, instances)
 
 
-def _add(session: Session, number: int, instances: int, at: datetime) -> None:
-    """Add one study; its rows have the ids that its number says, so that none need be asked for."""
-    uid = f"{_ROOT}.{number}"
-    held, failed = number % _ODD_EVERY == 0, number % _ODD_EVERY == 1
-    _insert(
-        session,
-        Study(
-            id=number,
-            study_instance_uid=uid,
-            state=StudyState.HELD if held else StudyState.SETTLED,
-            hold_reason=HoldReason.CONFLICT if held else None,
-            hold_message="instances came again with other pixels or geometry" if held else None,
-            first_received_at=at,
-            last_received_at=at,
-            opened_at=at,
-            revision_number=1,
-        ),
-    )
-    series = (2 * number, 2 * number + 1)
-    _insert(session, *(_series(series_id, number, n + 1) for n, series_id in enumerate(series)))
-    first_id = (number - 1) * instances + 1
-    session.execute(insert(Instance), list(_instances(number, series, first_id, instances, at)))
-    _insert(session, Revision(id=number, study_id=number, number=1, settled_at=at, reason=SettleReason.QUIET))
-    _insert(session, _job(number, at, JobState.FAILED if failed else JobState.SUCCEEDED))
-    selection = range(first_id + _LOCALIZERS, first_id + instances)
-    session.execute(
-        insert(JobInstance), [{"job_id": number, "position": p, "instance_id": i} for p, i in enumerate(selection)]
-    )
-    _insert(session, *_decisions(number, series, len(selection)))
-    if not failed:
-        _insert(session, *_results(number, at))
-        _insert(session, *(_delivery(result_id, at) for result_id in _result_ids(number)))
-
-
-def _insert(session: Session, *rows: Base) -> None:
-    session.add_all(rows)
+def _add(session: Session, received_at: dict[int, datetime], instances: int) -> None:
+    """Add studies by number; their rows have the ids that the number says, so that none need be asked for."""
+    session.add_all(_study(n, at) for n, at in received_at.items())
+    session.add_all(_series(n, number) for n in received_at for number in (1, 2))
     session.flush()
-    session.expunge_all()
+    session.execute(insert(Instance), [row for n, at in received_at.items() for row in _instances(n, instances, at)])
+    for n, at in received_at.items():
+        session.add(Revision(id=n, study_id=n, number=1, settled_at=at, reason=SettleReason.QUIET))
+        session.add(_job(n, at))
+    session.flush()
+    for n, at in received_at.items():
+        session.add_all(_decisions(n, instances - _LOCALIZERS))
+        if not _failed(n):
+            session.add_all(_results(n, at))
+            session.add_all(_delivery(result_id, at) for result_id in _result_ids(n))
+    session.flush()
+    session.execute(insert(JobInstance), [row for n in received_at for row in _selection(n, instances)])
 
 
-def _series(series_id: int, study: int, number: int) -> Series:
+def _failed(study: int) -> bool:
+    return study % _ODD_EVERY == 1
+
+
+def _study(number: int, at: datetime) -> Study:
+    held = number % _ODD_EVERY == 0
+    return Study(
+        id=number,
+        study_instance_uid=f"{_ROOT}.{number}",
+        state=StudyState.HELD if held else StudyState.SETTLED,
+        hold_reason=HoldReason.CONFLICT if held else None,
+        hold_message="instances came again with other pixels or geometry" if held else None,
+        first_received_at=at,
+        last_received_at=at,
+        opened_at=at,
+        revision_number=1,
+    )
+
+
+def _series_id(study: int, number: int) -> int:
+    return 2 * study + number
+
+
+def _first_instance_id(study: int, instances: int) -> int:
+    return (study - 1) * instances + 1
+
+
+def _selection(study: int, instances: int) -> Iterator[dict[str, Any]]:
+    first_id = _first_instance_id(study, instances) + _LOCALIZERS
+    for position in range(instances - _LOCALIZERS):
+        yield {"job_id": study, "position": position, "instance_id": first_id + position}
+
+
+def _series(study: int, number: int) -> Series:
     return Series(
-        id=series_id,
+        id=_series_id(study, number),
         study_id=study,
         series_instance_uid=f"{_ROOT}.{study}.{number}",
         modality="CT",
@@ -111,14 +124,13 @@ def _series(series_id: int, study: int, number: int) -> Series:
     )
 
 
-def _instances(
-    study: int, series: tuple[int, int], first_id: int, count: int, at: datetime
-) -> Iterator[dict[str, Any]]:
+def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]:
     """Return localizers, then slices, as rows for a bulk insert."""
-    seconds = int(at.timestamp())
+    seconds, first_id = int(at.timestamp()), _first_instance_id(study, count)
     for n in range(count):
         localizer = n < _LOCALIZERS
-        series_uid = f"{_ROOT}.{study}.{1 if localizer else 2}"
+        series = 1 if localizer else 2
+        series_uid = f"{_ROOT}.{study}.{series}"
         header = _HEADER | {
             "sop_instance_uid": f"{series_uid}.{n}",
             "series_instance_uid": series_uid,
@@ -129,7 +141,7 @@ def _instances(
         name = f"{seconds:011d}{n:09d}-{first_id + n:08x}.dcm"
         yield {
             "id": first_id + n,
-            "series_id": series[0 if localizer else 1],
+            "series_id": _series_id(study, series),
             "sop_instance_uid": header["sop_instance_uid"],
             "sop_class_uid": CTImageStorage,
             "transfer_syntax_uid": ExplicitVRLittleEndian,
@@ -153,7 +165,7 @@ def _instances(
         }
 
 
-def _job(study: int, at: datetime, state: JobState) -> Job:
+def _job(study: int, at: datetime) -> Job:
     return Job(
         id=study,
         study_id=study,
@@ -164,23 +176,23 @@ def _job(study: int, at: datetime, state: JobState) -> Job:
         stack=_AXIAL.series_description,
         rule="chest CT",
         destinations=["pacs"],
-        state=state,
+        state=JobState.FAILED if _failed(study) else JobState.SUCCEEDED,
         created_at=at,
         ranks_at=at,
         started_at=at,
         finished_at=at,
         device="cpu",
-        attempts=1 if state is JobState.SUCCEEDED else 3,
+        attempts=3 if _failed(study) else 1,
         timings={"load": 1.4, "pipeline": 7.5, "build": 1.0, "write": 0.3},
         summary={"measurements": [{"name": "volume", "value": 4000.0 + n, "unit": "ml"} for n in range(20)]},
     )
 
 
-def _decisions(study: int, series: tuple[int, int], slices: int) -> list[Decision]:
+def _decisions(study: int, slices: int) -> list[Decision]:
     shared = {"revision_id": study, "rule": "chest CT", "pipeline": "lung-densitometry"}
     return [
         Decision(
-            series_id=series[0],
+            series_id=_series_id(study, 1),
             stack="Topogram",
             instance_count=_LOCALIZERS,
             outcome=Outcome.NOT_RUN,
@@ -189,7 +201,7 @@ def _decisions(study: int, series: tuple[int, int], slices: int) -> list[Decisio
             **shared,
         ),
         Decision(
-            series_id=series[1],
+            series_id=_series_id(study, 2),
             stack=_AXIAL.series_description,
             instance_count=slices,
             outcome=Outcome.RUN,
