@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,6 +15,7 @@ from rich.table import Table
 from db.repository.reports import JobReport, StudyReport
 from node.health import Health, Severity
 from node.retention import RetentionReport
+from node.rules import Rule, asks
 
 console = Console()
 errors = Console(stderr=True)
@@ -51,6 +53,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any record
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
@@ -110,6 +114,24 @@ def study_table(study: StudyReport) -> Table:
     if not study.decisions:
         table.add_row("[dim]nothing decided yet[/]" if study.revision == 0 else "[dim]no rule applies[/]", "", "", "")
     return table
+
+
+def show_rule(rule: Rule) -> None:
+    """Print what a rule asks and does."""
+    lines = (
+        ("when", "; ".join(asks(rule.conditions)) or "always"),
+        (
+            "runs",
+            f"{', '.join(rule.pipelines)} on {'the best stack' if rule.stacks == 'best' else 'every stack'} that fits",
+        ),
+        ("results to", (", ".join(rule.destinations) or "nobody") + ("; notices too" if rule.notices else "")),
+        ("priority", f"{rule.priority}" + (f" · quiet time {rule.quiet_s:g} s" if rule.quiet_s else "")),
+    )
+    console.print(f"rule [bold]{escape(rule.name)}[/]", highlight=False)
+    table = Table.grid(padding=(0, 2))
+    for title, text in lines:
+        table.add_row(f"  [dim]{title}[/]", escape(text))
+    console.print(table)
 
 
 def jobs_table(jobs: list[JobReport]) -> Table:

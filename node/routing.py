@@ -157,7 +157,7 @@ def _refusals(rule: Rule, card: ModelCard, choices: Sequence[Choice]) -> dict[in
     remedies = dict.fromkeys(c.refusal.remedy for c in candidates if c.refusal and c.refusal.remedy)
     refusal = Refusal(
         code="nothing-fits",
-        reason=f"None of the {len(choices)} image stacks of the study fits {card.name}. {reasons}",
+        reason=f"Of the images that the rule {rule.name!r} asks for, none fit {card.name}. {reasons}",
         remedy=" ".join(remedies) or "If the study should hold images that fit, send them again.",
     )
     return {id(candidates[0]): refusal}
@@ -165,8 +165,8 @@ def _refusals(rule: Rule, card: ModelCard, choices: Sequence[Choice]) -> dict[in
 
 def _brief(stack: Stack) -> str:
     """Name a stack by numbers alone: descriptions may say more than a log should."""
-    number = stack.first.series_number
-    return f"Series {'without number' if number is None else number} ({len(stack.instances)} images)"
+    number, count = stack.first.series_number, len(stack.instances)
+    return f"Series {'without number' if number is None else number} ({count} image{'s' if count != 1 else ''})"
 
 
 def _resolve(rule: Rule, origin: Origin, destinations: Sequence[Destination]) -> tuple[tuple[str, ...], str]:

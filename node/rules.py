@@ -99,6 +99,13 @@ _FROM_STACK: Mapping[str, Callable[[Stack], Found]] = MappingProxyType(
 """Conditions that are not an attribute as it stands."""
 
 
+def asks(when: When) -> list[str]:
+    """Return each condition as a person would read it."""
+    return [
+        f"{name} {_wish(name, wanted)}" for name in When.model_fields if (wanted := getattr(when, name)) is not None
+    ]
+
+
 def judge(when: When, stack: Stack, origin: Origin) -> list[Verdict]:
     """Hold a stack against conditions.
 
@@ -165,4 +172,5 @@ def _shown(found: Found) -> str:
         return f"{found:g}"
     if not found:
         return "absent"
-    return repr("\\".join(found)[:MATCHED_CHARACTERS] if isinstance(found, tuple) else found[:MATCHED_CHARACTERS])
+    text = "/".join(found) if isinstance(found, tuple) else found.replace("\\", "/")
+    return repr(text[:MATCHED_CHARACTERS])

@@ -112,6 +112,11 @@ def receiving(session: Session) -> list[ReceivingStudy]:
     ]
 
 
+def find(session: Session, study_instance_uid: str) -> Study | None:
+    """Return a study, None if there is none."""
+    return session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
+
+
 def instances(session: Session, study_id: int) -> list[StoredInstance]:
     """Return the current instances of a study."""
     columns = [getattr(Instance, field.name) for field in fields(StoredInstance)]

@@ -7,7 +7,7 @@ import typer
 
 from node import config as config_file
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
-from node.console import as_json, console, show_health
+from node.console import as_json, console, show_health, show_rule
 
 
 @app.command()
@@ -66,8 +66,4 @@ def check_config(
         return
     console.print("[green]ok[/]", file or (config_file.DEFAULT_FILE if config_file.DEFAULT_FILE.is_file() else ""))
     for rule in settings.rules:
-        console.print(
-            f"  rule {rule.name!r}: {rule.modality} → {', '.join(rule.pipelines)} → "
-            f"{', '.join(rule.destinations) or 'nowhere'}",
-            highlight=False,
-        )
+        show_rule(rule)

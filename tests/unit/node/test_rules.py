@@ -70,7 +70,7 @@ def test_a_condition_is_met(when):
         ({"body_part_examined": ["HEAD", ""]}, "body_part_examined is 'CHEST', wanted HEAD or absent"),
         (
             {"image_type": ["ORIGINAL", "LOCALIZER"]},
-            r"image_type is 'ORIGINAL\\PRIMARY\\AXIAL', wanted ORIGINAL and LOCALIZER",
+            "image_type is 'ORIGINAL/PRIMARY/AXIAL', wanted ORIGINAL and LOCALIZER",
         ),
         ({"view_position": "LL"}, "view_position is 'PA', wanted LL"),
         ({"slice_count": {"min": 61}}, "slice_count is 60, wanted 61 or more"),

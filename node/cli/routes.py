@@ -1,0 +1,89 @@
+"""What rules do with a study: ``route``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
+
+from db.repository import settling
+from db.states import StudyState
+from inference.registry import CARDS
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from node.console import as_json, console, show_rule
+from node.explanation import Explanation, PipelineOutcome, StackExplained, explain
+from node.routing import EXCLUDED
+
+
+@app.command()
+def route(
+    study: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    config: ConfigOption = None,
+    try_file: Annotated[
+        Path | None, typer.Option("--try", help="A config.toml whose rules are tried instead; nothing is changed.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Explain what every rule does with every stack of a study, and why."""
+    settings = load_config(config)
+    tried = load_config(try_file) if try_file else settings
+    with open_database(settings) as database, database.read() as session:
+        found = settling.find(session, study)
+        if found is None:
+            fail(f"the node holds no study {study}; `opacity-node status` lists the newest")
+        held = found.state is StudyState.HELD
+        explanation = explain(study, settling.instances(session, found.id), tried, CARDS)
+    if json:
+        print(as_json(explanation))  # noqa: T201 - for a script, not for a terminal
+        return
+    _show(explanation)
+    if held:
+        console.print(f"[yellow]The study is held: nothing of this happens before[/] opacity-node resolve {study}")
+
+
+def _show(explanation: Explanation) -> None:
+    console.print(f"[bold]study {explanation.study_instance_uid}[/]", soft_wrap=True)
+    console.print(
+        f"{explanation.instances} instances in {explanation.stacks} stacks, {', '.join(explanation.modalities)} · "
+        f"complete after {explanation.quiet_s:g} s of quiet",
+        highlight=False,
+    )
+    for rule in explanation.rules:
+        console.print()
+        show_rule(rule.rule)
+        if not rule.applies:
+            wanted = " or ".join(rule.rule.conditions.modality or ())
+            console.print(f"  [yellow]does not apply[/]: it asks for modality {wanted}", highlight=False)
+        for stack in rule.stacks:
+            _show_stack(stack)
+
+
+def _show_stack(stack: StackExplained) -> None:
+    console.print()
+    came = f"{stack.calling_ae_title or '?'} → {stack.called_ae_title or '?'}"
+    _line(2, f"[bold]{escape(stack.stack)}[/] [dim]· {stack.instances} instances · {escape(came)}[/]")
+    for verdict in stack.verdicts:
+        if not verdict.met:
+            _line(4, f"[red]✗[/] {escape(str(verdict))}")
+    if met := " · ".join(f"{v.condition} {v.found}" for v in stack.verdicts if v.met):
+        _line(4, f"[green]✓[/] [dim]{escape(met)}[/]")
+    for outcome in stack.outcomes:
+        _show_outcome(outcome)
+
+
+def _show_outcome(outcome: PipelineOutcome) -> None:
+    whereto = escape(", ".join(outcome.destinations) or "nowhere")
+    if outcome.runs:
+        _line(4, f"[green]{outcome.pipeline} runs → {whereto}[/]: {escape(outcome.reason)}")
+    elif outcome.code == EXCLUDED:
+        _line(4, f"{outcome.pipeline} does not run: [dim]excluded by the rule[/]")
+    else:
+        _line(4, f"{outcome.pipeline} does not run: [dim]{escape(outcome.reason)}[/]")
+    if outcome.notice is not None:
+        _line(4, f"[yellow]notice → {whereto}[/]: {escape(outcome.notice)}")
+
+
+def _line(indent: int, text: str) -> None:
+    console.print(Padding(Text.from_markup(text), (0, 0, 0, indent)))

@@ -1,0 +1,131 @@
+"""A study and a configuration -> every rule and every stack, condition by condition, for a person to read. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.repository.settling import Arrival, StoredInstance
+from inference.card import ModelCard
+from node.config import Config
+from node.header import InstanceHeader
+from node.routing import Route, applies, origin_of, origins, quiet_time_s, route
+from node.rules import Origin, Rule, Verdict, judge
+from node.stacks import Stack, split
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PipelineOutcome:
+    """What a pipeline does with a stack; `notice` is what the destinations are told instead of a result."""
+
+    pipeline: str
+    runs: bool
+    code: str
+    reason: str
+    destinations: tuple[str, ...]
+    notice: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StackExplained:
+    """A stack under a rule."""
+
+    stack: str
+    instances: int
+    calling_ae_title: str
+    called_ae_title: str
+    verdicts: tuple[Verdict, ...]
+    outcomes: tuple[PipelineOutcome, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleExplained:
+    """A rule on a study; `stacks` is empty where it does not apply."""
+
+    rule: Rule
+    applies: bool
+    stacks: tuple[StackExplained, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """All rules on a study."""
+
+    study_instance_uid: str
+    modalities: tuple[str, ...]
+    instances: int
+    stacks: int
+    quiet_s: float
+    rules: tuple[RuleExplained, ...]
+
+
+def explain(
+    study_instance_uid: str, instances: Sequence[StoredInstance], config: Config, cards: Mapping[str, ModelCard]
+) -> Explanation:
+    """Explain what a configuration does with a study.
+
+    Parameters
+    ----------
+    study_instance_uid : str
+        Of the study.
+    instances : sequence of StoredInstance
+        Its current instances.
+    config : Config
+        That of the node, or one to be tried.
+    cards : Mapping[str, ModelCard]
+        By pipeline name.
+    """
+    stacks = split(InstanceHeader.from_json(row.header) for row in instances)
+    came = origins(instances)
+    routes = route(stacks, came, rules=config.rules, destinations=config.destinations, cards=cards)
+    return Explanation(
+        study_instance_uid=study_instance_uid,
+        modalities=tuple(sorted({stack.first.modality or "none" for stack in stacks})),
+        instances=len(instances),
+        stacks=len(stacks),
+        quiet_s=quiet_time_s(_arrivals(stacks, came), config.rules, config.settle),
+        rules=tuple(
+            RuleExplained(
+                rule=rule,
+                applies=applies(rule, stacks),
+                stacks=tuple(_stacks(rule, stacks, came, [r for r in routes if r.rule is rule])),
+            )
+            for rule in config.rules
+        ),
+    )
+
+
+def _arrivals(stacks: Iterable[Stack], came: Mapping[str, Origin]) -> frozenset[Arrival]:
+    return frozenset(
+        Arrival(
+            modality=instance.modality,
+            calling_ae_title=came[instance.sop_instance_uid].calling_ae_title,
+            called_ae_title=came[instance.sop_instance_uid].called_ae_title,
+        )
+        for stack in stacks
+        for instance in stack.instances
+    )
+
+
+def _stacks(
+    rule: Rule, stacks: Iterable[Stack], came: Mapping[str, Origin], routes: Sequence[Route]
+) -> Iterable[StackExplained]:
+    for stack in stacks if routes else ():
+        origin = origin_of(stack, came)
+        yield StackExplained(
+            stack=stack.label,
+            instances=len(stack.instances),
+            calling_ae_title=origin.calling_ae_title,
+            called_ae_title=origin.called_ae_title,
+            verdicts=tuple(judge(rule.conditions, stack, origin)),
+            outcomes=tuple(_outcome(item) for item in routes if item.choice.stack is stack),
+        )
+
+
+def _outcome(item: Route) -> PipelineOutcome:
+    return PipelineOutcome(
+        pipeline=item.pipeline.name,
+        runs=item.choice.runs,
+        code=item.choice.code,
+        reason=item.choice.reason,
+        destinations=item.destinations if item.choice.runs or item.refusal else (),
+        notice=None if item.refusal is None else str(item.refusal),
+    )

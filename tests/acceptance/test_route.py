@@ -1,0 +1,149 @@
+"""`opacity-node route`: an administrator sees what rules do with a study, and tries others before they count."""
+
+import json
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from db import schema
+from db.files import Storage
+from db.repository import holding, intake, settling
+from db.session import Database
+from db.states import HoldReason
+from node.cli import app
+from tests.unit.db.conftest import received  # noqa: F401 - a fixture
+from tests.unit.node.headers import axial
+
+STUDY = "1.2.3"
+RULES = """
+[[rules]]
+name = "other"
+pipelines = ["lung-densitometry"]
+destinations = ["source", "pacs"]
+quiet_s = 90
+notices = true
+stacks = "all"
+when = { modality = "CT", series_description = "^(?!.*scout)", slice_count = { min = 20, max = 50 } }
+
+[[rules]]
+name = "x-ray"
+modality = ["CR", "DX"]
+pipelines = ["lung-densitometry"]
+priority = "stat"
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "100"})
+
+
+@pytest.fixture
+def database(tmp_path, received):  # noqa: F811 - the fixture
+    storage = Storage(tmp_path / "storage")
+    storage.prepare()
+    database = Database(f"sqlite:///{storage.database}")
+    schema.upgrade(database)
+    scout = axial(
+        f"{STUDY}.1",
+        count=1,
+        image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"),
+        series_description="Scout",
+        series_number=1,
+    )
+    with database.write() as session:
+        for number, header in enumerate([*scout, *axial(f"{STUDY}.2")]):
+            row = received(
+                number,
+                study_instance_uid=STUDY,
+                series_instance_uid=header.series_instance_uid,
+                sop_instance_uid=header.sop_instance_uid,
+                header=header.to_json(),
+            )
+            intake.add(session, [row])
+    yield database
+    database.close()
+
+
+def words(output: str) -> str:
+    return re.sub(r"\s+", " ", output)
+
+
+def test_every_rule_and_stack_with_its_conditions_pipelines_and_destinations(run, database):
+    done = run("route", STUDY)
+    assert done.exit_code == 0, done.output
+    said = words(done.output)
+    for needed in (
+        "61 instances in 2 stacks, CT · complete after 60 s of quiet",
+        "rule chest CT when modality CT runs lung-densitometry on the best stack that fits results to pacs",
+        "series 1 · Scout",
+        "lung-densitometry does not run: A localizer (scout), not a volume.",
+        "lung-densitometry runs → pacs: The only stack that fits.",
+    ):
+        assert needed in said, done.output
+    assert max(map(len, done.output.splitlines())) <= 100
+
+
+def test_other_rules_are_tried_on_the_same_study_and_nothing_is_changed(run, database, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    tried = tmp_path / "elsewhere" / "new.toml"
+    tried.write_text(RULES)
+    said = words(run("route", STUDY, "--try", tried).output)
+    for needed in (
+        "complete after 90 s of quiet",
+        "when modality CT; series_description /^(?!.*scout)/; slice_count 20 to 50",
+        "on every stack that fits results to source, pacs; notices too priority 0 · quiet time 90 s",
+        "✗ series_description is 'Scout', wanted /^(?!.*scout)/",
+        "✗ slice_count is 60, wanted 20 to 50 ✓ modality 'CT' · series_description 'chest'",
+        "lung-densitometry does not run: excluded by the rule",
+        "rule x-ray",
+        "does not apply: it asks for modality CR or DX",
+    ):
+        assert needed in said, said
+    with database.read() as session:
+        assert settling.find(session, STUDY).revision_number == 0
+
+
+def test_a_script_gets_the_same_as_json(run, database, tmp_path):
+    (tmp_path / "new.toml").write_text(RULES)
+    first, second = json.loads(run("route", STUDY, "--try", "new.toml", "--json").output)["rules"]
+    assert first["rule"]["when"]["series_description"] == "^(?!.*scout)"
+    assert [v["met"] for v in first["stacks"][1]["verdicts"]] == [True, True, False]
+    assert first["stacks"][1]["outcomes"][0]["code"] == "rule"
+    assert second["applies"] is False
+    (rule,) = json.loads(run("route", STUDY, "--json").output)["rules"]
+    (outcome,) = rule["stacks"][1]["outcomes"]
+    assert outcome["runs"]
+    assert outcome["destinations"] == ["pacs"]
+
+
+def test_a_notice_is_shown_before_it_is_sent(run, database, tmp_path):
+    rules = RULES.replace("slice_count = { min = 20, max = 50 }", "body_part_examined = ['']").replace(
+        "^(?!.*scout)", "scout"
+    )
+    (tmp_path / "new.toml").write_text(rules)
+    said = words(run("route", STUDY, "--try", "new.toml").output)
+    assert (
+        "notice → pacs: Of the images that the rule 'other' asks for, none fit lung-densitometry. Series 1 (1 im"
+        in said
+    )
+
+
+def test_a_held_study_is_said_to_be_held(run, database):
+    with database.write() as session:
+        found = settling.find(session, STUDY)
+        holding.hold(session, found.id, reason=HoldReason.CONFLICT, message="other pixels")
+    assert f"nothing of this happens before opacity-node resolve {STUDY}" in words(run("route", STUDY).output)
+
+
+def test_a_study_that_is_not_there_and_a_wrong_file_say_what_to_do(run, database, tmp_path):
+    done = run("route", "9.9")
+    assert done.exit_code == 2
+    assert "opacity-node status" in done.output
+    (tmp_path / "new.toml").write_text("[[rules]]\nname = 'a'\npipelines = ['x']\nwhen = { kernel = 'b' }\n")
+    done = run("route", STUDY, "--try", "new.toml")
+    assert done.exit_code == 2
+    assert "there is no such condition" in done.output
+    assert "names the pipeline 'x'" in done.output
