@@ -121,6 +121,7 @@ def associate(
         (evt.EVT_REQUESTED, lines.opened),
         (evt.EVT_CONN_OPEN, call.connected),
         (evt.EVT_CONN_OPEN, lines.opened),
+        (evt.EVT_ABORTED, _wake),
         *handlers,
     ]
     try:
@@ -172,6 +173,14 @@ class _Call:
                 "up; is it a DICOM peer, and well?"
             )
         return f"{self._peer} cannot be reached; is it up, and are host and port of the destination right?"
+
+
+def _wake(event: Event) -> None:
+    """Wake whoever waits for an answer on an association that has ended.
+
+    pynetdicom does it once; where its reactor takes that message itself, the wait would last its whole limit.
+    """
+    event.assoc.dimse.msg_queue.put((None, None))
 
 
 def _hang_up(association: Association) -> None:
