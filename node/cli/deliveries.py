@@ -1,0 +1,150 @@
+"""Where results went, and sending them again: ``deliveries``, ``resend``."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from db.repository import resending
+from db.repository.resending import Choice, DeliveryLine, Resent
+from db.states import DeliveryState
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from node.config import Config
+from node.console import as_json, console
+
+_COLOURS = {
+    "sent": "green",
+    "committed": "green",
+    "warned": "yellow",
+    "unsupported": "yellow",
+    "failed": "red",
+    "cancelled": "dim",
+}
+_UID_TAIL = 12
+
+StateOption = Annotated[str | None, typer.Option("--state", help="Only deliveries of this state.")]
+DestinationOption = Annotated[str | None, typer.Option("--destination", help="Only deliveries to this destination.")]
+
+
+@app.command()
+def deliveries(
+    state: StateOption = None,
+    destination: DestinationOption = None,
+    study: Annotated[str | None, typer.Option("--study", help="Study Instance UID.")] = None,
+    newest: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List result objects, where they go, and what the destinations answered."""
+    settings = load_config(config)
+    choice = Choice(study_instance_uid=study, destination=destination, state=_state(state))
+    with open_database(settings) as database, database.read() as session:
+        found = resending.listed(session, choice, newest=newest)
+    if json:
+        print(as_json(found))  # noqa: T201 - for a script, not for a terminal
+    elif found:
+        _show(found, now=datetime.now(UTC))
+    else:
+        console.print("no such deliveries" if choice != Choice() else "nothing was to be delivered yet")
+
+
+@app.command()
+def resend(
+    study: Annotated[str | None, typer.Argument(help="Study Instance UID.")] = None,
+    job: Annotated[int | None, typer.Option("--job", help="Number of a job, as `opacity-node jobs` shows it.")] = None,
+    destination: DestinationOption = None,
+    state: StateOption = None,
+    to: Annotated[str | None, typer.Option("--to", help="Another destination that is to get them too.")] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Send results again, as they are: of a study, a job, or all to one destination."""
+    if study is None and job is None and destination is None:
+        fail("say what to send again: a Study Instance UID, --job N or --destination NAME")
+    settings = load_config(config)
+    choice = Choice(study_instance_uid=study, job_id=job, destination=destination, state=_state(state))
+    if to is not None and settings.destination(to) is None:
+        names = ", ".join(d.name for d in settings.destinations) or "none"
+        fail(f"--to {to}: config.toml has no such destination; there are: {names}")
+    now = datetime.now(UTC)
+    with open_database(settings) as database, database.write() as session:
+        resent = (
+            resending.resend(session, choice, now=now)
+            if to is None
+            else resending.send_also(session, choice, to, now=now)
+        )
+    if not resent.total:
+        fail(_nothing(resent))
+    if json:
+        print(as_json(resent))  # noqa: T201 - for a script, not for a terminal
+    else:
+        _say(resent, settings)
+
+
+def _show(lines: list[DeliveryLine], *, now: datetime) -> None:
+    """Print deliveries as a table; what was answered, which is long and often the same, stands below it."""
+    notes: dict[str, int] = {}
+    table = Table(title="deliveries, newest first", title_justify="left")
+    for title in ("object", "study", "job", "destination", "state", "tries", "next", "note"):
+        table.add_column(title, no_wrap=True, justify="right" if title in {"job", "tries", "note"} else "left")
+    for line in lines:
+        note = str(notes.setdefault(line.message, len(notes) + 1)) if line.message else ""
+        table.add_row(
+            escape(line.kind),
+            _short(line.study_instance_uid),
+            str(line.job_id),
+            escape(line.destination),
+            f"[{colour}]{line.state}[/]" if (colour := _COLOURS.get(line.state)) else line.state,
+            str(line.attempts),
+            _until(line.next_attempt_at, now),
+            note,
+        )
+    console.print(table)
+    for message, number in notes.items():
+        console.print(f"{number:>3}  {message}", markup=False, highlight=False)
+
+
+def _say(resent: Resent, config: Config) -> None:
+    for title, numbers in (
+        ("are sent again to", resent.again),
+        ("that waited are sent now to", resent.sooner),
+        ("are sent also to", resent.added),
+    ):
+        for name, number in sorted(numbers.items()):
+            place = config.destination(name)
+            where = f"{place.ae_title} at {place.host}:{place.port}" if place else "which config.toml does not have"
+            console.print(f"{number} objects {title} {name} ({where})", markup=False, highlight=False, soft_wrap=True)
+    if resent.cancelled:
+        console.print(f"{resent.cancelled} stay cancelled: results of a later revision took their place")
+    for uid in resent.held:
+        console.print(f"study {uid} is held and sends nothing until `opacity-node resolve {uid}`", soft_wrap=True)
+    console.print("A running node begins within 5 s; `opacity-node deliveries` shows how it goes.")
+
+
+def _nothing(resent: Resent) -> str:
+    if resent.cancelled:
+        return (
+            f"nothing to send: {resent.cancelled} objects were cancelled, results of a later revision took their place"
+        )
+    return "nothing to send: no delivery fits; `opacity-node deliveries` lists them"
+
+
+def _state(state: str | None) -> DeliveryState | None:
+    if state is not None and state not in list(DeliveryState):
+        fail(f"--state {state}: one of {', '.join(DeliveryState)}")
+    return DeliveryState(state) if state else None
+
+
+def _short(uid: str) -> str:
+    return uid if len(uid) <= _UID_TAIL else f"…{uid[-_UID_TAIL + 1 :]}"
+
+
+def _until(at: datetime | None, now: datetime) -> str:
+    if at is None:
+        return ""
+    seconds = int((at - now).total_seconds())
+    if seconds <= 0:
+        return "now"
+    return f"in {seconds} s" if seconds < 120 else f"in {seconds // 60} min"
