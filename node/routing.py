@@ -157,7 +157,7 @@ def _refusals(rule: Rule, card: ModelCard, choices: Sequence[Choice]) -> dict[in
     remedies = dict.fromkeys(c.refusal.remedy for c in candidates if c.refusal and c.refusal.remedy)
     refusal = Refusal(
         code="nothing-fits",
-        reason=f"Of the images that the rule {rule.name!r} asks for, none fit {card.name}. {reasons}",
+        reason=f"None of the images chosen for {card.name} fit it. {reasons}",
         remedy=" ".join(remedies) or "If the study should hold images that fit, send them again.",
     )
     return {id(candidates[0]): refusal}

@@ -82,9 +82,7 @@ def test_a_bad_file_is_reported_and_the_old_one_stays_and_a_good_one_counts_for_
             assert node.process.poll() is None
         assert {(d.rule, d.code) for d in study.decisions} == {("chest CT", "thickness"), ("told", "thickness")}
         (job,) = study.jobs
-        assert job.message.startswith(
-            "Of the images that the rule 'told' asks for, none fit lung-densitometry. Series "
-        )
+        assert job.message.startswith("None of the images chosen for lung-densitometry fit it. Series ")
         assert [(d.kind, d.destination) for d in job.deliveries] == [("notice", "scanner")]
         (stored,) = (tmp_path / "pacs").glob("*.dcm")
         notice = pydicom.dcmread(stored)

@@ -82,8 +82,8 @@ def test_scout_kernels_reformat_and_dose_report_give_exactly_one_result_and_reas
     assert sorted(d.code for d in study.decisions if not d.runs) == [
         "localizer",
         "not-best",
-        "not-ct-image",
         "reformat",
+        "rule",
     ]
     assert all(d.reason for d in study.decisions)
     sources = {

@@ -99,7 +99,7 @@ def test_a_study_that_nothing_fits_gets_one_notice_on_what_comes_nearest_to_a_ch
     assert told.choice.stack.first.series_instance_uid == "1.7"
     assert not told.choice.runs
     assert told.refusal.code == "nothing-fits"
-    assert told.refusal.reason.startswith("Of the images that the rule 'r' asks for, none fit any. ")
+    assert told.refusal.reason.startswith("None of the images chosen for any fit it. ")
     assert "Series 9 (57 images): " in told.refusal.reason
     assert "Body part HEAD is not the chest." in told.refusal.reason
     assert "SCOUT" not in told.refusal.reason  # descriptions may name a patient, and reasons are logged
