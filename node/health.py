@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -9,7 +10,8 @@ from enum import IntEnum
 from sqlalchemy.exc import DatabaseError
 
 from db.files import Storage, spool_time_s
-from db.repository import reports
+from db.repository import deliveries, reports
+from db.repository.deliveries import Trouble
 from db.repository.reports import Counts, StudyReport
 from db.session import Database
 from db.states import DeliveryState, JobState
@@ -18,6 +20,8 @@ from node.config import Config
 from node.retention import RetentionReport, last_report
 
 _DELIVERY_LATE = timedelta(minutes=10)
+_DESTINATION_FAILS = timedelta(minutes=2)
+_DESTINATION_DEAD = timedelta(hours=1)
 _SPOOL_LATE_S = 300.0
 _DISK_LOW_GB = 5.0
 
@@ -28,6 +32,10 @@ class Severity(IntEnum):
     OK = 0
     WARNING = 1
     CRITICAL = 2
+
+
+# What failed goes nowhere without a person; what a destination cannot take is a matter of its kind.
+_UNDELIVERED = {DeliveryState.FAILED: Severity.CRITICAL, DeliveryState.UNSUPPORTED: Severity.WARNING}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +97,8 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
             with database.read() as session:
                 counts = reports.counts(session)
                 studies = reports.studies(session, newest=newest, study_instance_uid=study_instance_uid)
-            problems += _work_problems(counts, config)
+                failing = deliveries.troubles(session)
+            problems += [*_work_problems(counts, config), *_destination_problems(failing)]
         except DatabaseError as error:
             problems.append(Problem(severity=Severity.CRITICAL, message=f"the database cannot be read: {error.orig}"))
         finally:
@@ -147,6 +156,19 @@ def _file_problems(storage: Storage) -> list[Problem]:
     return problems
 
 
+def _destination_problems(failing: Sequence[Trouble]) -> list[Problem]:
+    now = datetime.now(UTC)
+    return [
+        Problem(
+            severity=Severity.CRITICAL if now - trouble.since > _DESTINATION_DEAD else Severity.WARNING,
+            message=f"destination {trouble.destination} fails since {trouble.since:%Y-%m-%d %H:%M} UTC, "
+            f"{trouble.objects} objects wait for it: {trouble.message}",
+        )
+        for trouble in failing
+        if now - trouble.since > _DESTINATION_FAILS
+    ]
+
+
 def _work_problems(counts: Counts, config: Config) -> list[Problem]:
     problems = [
         Problem(severity=Severity.WARNING, message=f"study {uid} is held ({reason}); see `opacity-node resolve {uid}`")
@@ -159,10 +181,11 @@ def _work_problems(counts: Counts, config: Config) -> list[Problem]:
     ]
     problems += [
         Problem(
-            severity=Severity.WARNING,
-            message=f"{number} result objects were not delivered ({state.value}); see `opacity-node jobs`",
+            severity=severity,
+            message=f"{number} result objects were not delivered ({state.value}); "
+            f"see `opacity-node deliveries --state {state.value}`",
         )
-        for state in (DeliveryState.FAILED, DeliveryState.UNSUPPORTED)
+        for state, severity in _UNDELIVERED.items()
         if (number := counts.deliveries.get(state.value))
     ]
     longest = timedelta(seconds=2 * config.engine.time_limit_s)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from db.files import Storage
+from db.repository.deliveries import Trouble
 from db.repository.reports import Counts
 from node import health
 from node.config import Config, StorageSettings
@@ -60,7 +61,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (counts(holds={"1.2": "conflict"}), "held: conflict"),
+        (counts(holds={"1.2": "conflict"}), "held (conflict)"),
         (counts(jobs={"failed": 1}), "jobs failed"),
         (counts(jobs={"quarantined": 2}), "jobs quarantined"),
         (counts(deliveries={"failed": 1}), "not delivered"),
@@ -73,6 +74,21 @@ def test_work_that_needs_a_person_is_told(found, word):
     (problem,) = health._work_problems(found, Config())
     assert word in problem.message
     assert problem.severity >= Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("age", "severity"),
+    [(timedelta(seconds=30), None), (timedelta(minutes=5), Severity.WARNING), (timedelta(hours=2), Severity.CRITICAL)],
+)
+def test_a_destination_that_fails_is_told_with_since_when_and_what_it_said_last(age, severity):
+    since = datetime.now(UTC) - age
+    trouble = Trouble(destination="pacs", objects=7, since=since, message="PACS rejected the association: full")
+    problems = health._destination_problems([trouble])
+    assert [p.severity for p in problems] == ([severity] if severity else [])
+    for problem in problems:
+        assert f"pacs fails since {since:%Y-%m-%d %H:%M}" in problem.message
+        assert "7 objects" in problem.message
+        assert "rejected the association: full" in problem.message
 
 
 def test_work_that_goes_on_is_no_problem():

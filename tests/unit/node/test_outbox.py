@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from db.models import Delivery
+from db.repository.deliveries import troubles
 from db.states import DeliveryState
 from node.config import Destination
 from node.retries import MAX_REFUSALS
@@ -80,10 +81,15 @@ def test_a_destination_that_is_dead_for_hours_is_called_every_five_minutes_and_t
     assert {d.attempts for d in waiting} == {len(peers.calls)}
     assert max(d.next_attempt_at for d in waiting) <= clock.now + timedelta(seconds=300)
     assert {d.failing_since for d in waiting} == {first[0].failing_since}
+    with mail.database.read() as session:
+        (trouble,) = troubles(session)
+    assert (trouble.destination, trouble.objects, trouble.since) == ("pacs", 3, first[0].failing_since)
+    assert "cannot be reached" in trouble.message
     peers.scripts["pacs"] = well
     pass_time(mail, clock, minutes=5)
     assert mail.states() == [SENT] * 3
-    assert {d.failing_since for d in mail.deliveries()} == {None}
+    with mail.database.read() as session:
+        assert troubles(session) == []
 
 
 def test_a_dead_destination_is_put_off_as_a_whole_however_much_waits_for_it(post, clock):
