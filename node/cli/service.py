@@ -12,7 +12,7 @@ from node.console import as_json, console, show_health, show_rule
 
 @app.command()
 def serve(config: ConfigOption = None) -> None:
-    """Run the node: receive, infer, deliver. Ends cleanly on SIGTERM or Ctrl-C."""
+    """Run the node: receive, infer, deliver. Ends cleanly on SIGTERM or Ctrl-C; SIGHUP reads config.toml again."""
     from sqlalchemy.exc import DatabaseError
 
     from db.files import StorageError
