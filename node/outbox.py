@@ -137,12 +137,11 @@ class Outbox:
         self._commitment.use(backoff=self._backoff, timeout_s=config.outbox.commitment_timeout_s)
 
     def _hasten_changed(self, now: datetime) -> None:
-        if not self._changed:
-            return
-        with self._database.write() as session:
-            for name in set(self._changed):
-                deliveries.hasten(session, name, now=now)
-        self._changed.clear()
+        if changed := set(self._changed):
+            with self._database.write() as session:
+                for name in changed:
+                    deliveries.hasten(session, name, now=now)
+            self._changed -= changed
 
     def _start(self, title: str, work: Callable[[], None], now: datetime) -> None:
         if self._paused.get(title, now) <= now:

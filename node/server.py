@@ -7,7 +7,7 @@ PS3.8 9 (upper layer), PS3.4 A (verification), PS3.4 B (storage), PS3.4 J (stora
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -40,8 +40,8 @@ class Server:
         Answers C-STORE.
     associations : Associations
         Told of every association.
-    commitment : CommitmentHandler or None
-        Answers reports on storage commitment; None takes none.
+    commitment : CommitmentHandler
+        Answers reports on storage commitment.
     """
 
     def __init__(
@@ -50,23 +50,21 @@ class Server:
         *,
         store: StoreHandler,
         associations: Associations,
-        commitment: CommitmentHandler | None = None,
+        commitment: CommitmentHandler,
     ) -> None:
         self._settings = settings
-        self._bindings: list[tuple[evt.EventType, Callable[[Event], Any]]] = [
+        self._bindings: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = [
             (evt.EVT_ACCEPTED, associations.accepted),
             (evt.EVT_C_ECHO, handle_echo),
             (evt.EVT_C_STORE, store),
+            (evt.EVT_N_EVENT_REPORT, commitment),
+            (evt.EVT_N_ACTION, refuse_request),
             (evt.EVT_RELEASED, associations.ended),
             (evt.EVT_ABORTED, associations.ended),
             (evt.EVT_CONN_CLOSE, associations.ended),
             (evt.EVT_REJECTED, _log_rejected),
         ]
         self._entity = self._make_entity()
-        if commitment is not None:
-            # The peer that reports takes the SCP's role (PS3.4 J.3.3), although it calls us.
-            self._entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
-            self._bindings += [(evt.EVT_N_EVENT_REPORT, commitment), (evt.EVT_N_ACTION, refuse_request)]
         self._listener: ThreadedAssociationServer | None = None
 
     def _make_entity(self) -> AE:
@@ -78,6 +76,8 @@ class Server:
         entity.dimse_timeout = settings.network_timeout_s
         entity.acse_timeout = _ARTIM_S
         entity.add_supported_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+        # The peer that reports takes the SCP's role (PS3.4 J.3.3), although it calls us.
+        entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
         entity.require_calling_aet = list(settings.calling_ae_titles)
         return entity
 

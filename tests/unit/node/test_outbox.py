@@ -1,5 +1,6 @@
 """Hours of an outbox, in milliseconds: peers without a network, a clock that is turned by hand."""
 
+import random
 import threading
 import time
 from datetime import timedelta
@@ -297,3 +298,39 @@ def test_a_stop_ends_a_round_between_two_objects_and_loses_none(post):
     assert not stopper.is_alive()
     assert mail.states() == [SENT, PENDING, PENDING]
     assert [d.attempts for d in mail.deliveries()] == [1, 0, 0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_three_peers_do_for_hours_in_the_end_everything_has_arrived_or_says_why_not(post, clock, seed):
+    chance = random.Random(seed)  # noqa: S311 - guards nothing
+    mood: dict[str, bool] = {}
+
+    def moody(name, answers):
+        def script(_number, path):
+            if mood.get("well"):
+                return 0
+            if path is None:
+                return chance.choice(["down", 0, 0])
+            return chance.choice(answers)
+
+        return name, script
+
+    mail, peers = post(
+        objects=8,
+        **dict(
+            [
+                moody("breaking", [0, "abort", "abort"]),
+                moody("full", [0xA700, 0x0110, 0xB000]),
+                moody("picky", [0xC000, 0xA900, 0xC000, 0xC000, 0xC000, 0, "unsupported"]),
+            ]
+        ),
+    )
+    pass_time(mail, clock, hours=chance.choice([0.1, 1, 3]))
+    mood["well"] = True
+    pass_time(mail, clock, minutes=11)
+    assert PENDING not in mail.states()
+    for delivery, path in zip(mail.deliveries(), [str(n) for n in range(8)] * 3, strict=True):
+        arrived = delivery.state in {SENT, DeliveryState.WARNED}
+        assert peers.stored.count((delivery.destination, path)) == arrived
+        assert arrived or delivery.message
+        assert delivery.state is not FAILED or delivery.refusals == MAX_REFUSALS
