@@ -5,18 +5,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import NoResultFound
+
+from db.faults import Trouble
 from db.files import Storage
 from db.repository import jobs
 from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
 from db.session import Database
 from inference.findings import Refusal
 from node.config import Config
-from node.engine import Ending, Failure, LocalEngine
+from node.ending import Ending, Failure
+from node.engine import LocalEngine
 from node.worker import JobOutcome, JobSpec, ResultFile
 
 logger = logging.getLogger(__name__)
 
 _RECORD_AGAIN = timedelta(seconds=1)
+_NO_ROOM_PAUSE = timedelta(seconds=30)
 _NEVER = Retry(max_attempts=0, after_s=0)
 
 
@@ -46,6 +51,7 @@ class Dispatcher:
         self._on_ended = on_ended
         self.reload(config)
         self._accepting = True
+        self._trouble = Trouble("ends of jobs wait to be recorded", logger)
         self._unrecorded: list[tuple[JobSpec, JobOutcome | Failure]] = []
 
     def reload(self, config: Config) -> None:
@@ -119,9 +125,14 @@ class Dispatcher:
                 self._record_failure(spec, outcome)
         except UnequalResultError as error:
             self._conclude(spec, Failure(ending=Ending.UNEQUAL_RESULT, message=str(error)))
-        except Exception:
-            logger.exception("the end of job %d could not be recorded yet", spec.job_id, extra={"action": "job"})
+        except NoResultFound:
+            logger.warning("job %d is in the database no more", spec.job_id, extra={"action": "job"})
+        except Exception as error:
+            if not self._trouble.met(error):
+                logger.exception("the end of job %d could not be recorded yet", spec.job_id, extra={"action": "job"})
             self._unrecorded.append((spec, outcome))
+        else:
+            self._trouble.end()
 
     def _record(self, spec: JobSpec, outcome: JobOutcome) -> None:
         now = datetime.now(UTC)
@@ -150,11 +161,13 @@ class Dispatcher:
         if failure.ending is Ending.STOPPED:
             return  # requeued when the node has stopped
         now = datetime.now(UTC)
-        died = failure.ending in {Ending.TIME_LIMIT, Ending.WORKER_DIED}
-        record = jobs.worker_died if died else jobs.fail
+        record = jobs.worker_died if failure.ending.is_death else jobs.fail
         retry = _NEVER if failure.ending is Ending.UNEQUAL_RESULT else self._retry
         with self._database.write() as session:
-            record(session, spec.job_id, now=now, code=failure.ending.value, message=failure.message, retry=retry)
+            if failure.ending is Ending.NO_ROOM:
+                jobs.postpone(session, spec.job_id, now=now, until=now + _NO_ROOM_PAUSE, message=failure.message)
+            else:
+                record(session, spec.job_id, now=now, code=failure.ending.value, message=failure.message, retry=retry)
         logger.warning("job %d failed: %s", spec.job_id, failure.message, extra={"action": "job", "job": spec.job_id})
 
 

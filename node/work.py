@@ -62,7 +62,10 @@ class Work:
         self._database = database
         config, storage = site.config, site.storage
         self._engine = LocalEngine(
-            devices=config.engine.devices, time_limit_s=config.engine.time_limit_s, log_level=config.log.level
+            devices=config.engine.devices,
+            time_limit_s=config.engine.time_limit_s,
+            memory_limit_mb=config.engine.memory_limit_mb,
+            log_level=config.log.level,
         )
         self._indexer = Indexer(storage=storage, database=database, quarantine=site.quarantine)
         self._settler = Settler(

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -104,16 +104,25 @@ class _Stopwatch:
         self.seconds[name] = round(time.perf_counter() - start, 4)
 
 
-def start(log_level: str, node_pid: int) -> None:
-    """Prepare a worker process: die with the node, leave signals to it, import what every job needs."""
+def start(log_level: str, node_pid: int, pid: Any) -> None:  # noqa: ANN401 - a c_int that the node shares
+    """Prepare a worker process, import what every job needs, and tell the node who takes its jobs."""
+    enter(log_level, node_pid)
+    from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
+    from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
+
+    pid.value = os.getpid()
+
+
+def enter(log_level: str, node_pid: int) -> None:
+    """Have this process die with the node, and leave signals to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     die_with(node_pid)
+    os.setpgid(0, 0)  # so that what a pipeline starts can be ended with it
+    _offer_to_the_kernel()
     logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
-    from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
-    from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
 
 
 def die_with(node_pid: int) -> None:
@@ -123,6 +132,12 @@ def die_with(node_pid: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != node_pid:
         os._exit(1)  # the node died before the kernel was told
+
+
+def _offer_to_the_kernel() -> None:
+    """When memory runs out the kernel is to end a worker, which can be replaced, and not the node."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def run(spec: JobSpec, device: str) -> JobOutcome:

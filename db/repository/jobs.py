@@ -197,6 +197,14 @@ def fail(session: Session, job_id: int, *, now: datetime, code: str, message: st
         job.not_before = now + timedelta(seconds=retry.after_s * 2 ** (job.attempts - 1))
 
 
+def postpone(session: Session, job_id: int, *, now: datetime, until: datetime, message: str) -> None:
+    """Try a job again later that failed through no fault of its own; the attempt does not count."""
+    job = session.get_one(Job, job_id)
+    job.state, job.finished_at, job.code, job.message = JobState.FAILED, now, "no-room", message
+    job.not_before = until
+    job.attempts -= 1
+
+
 def worker_died(session: Session, job_id: int, *, now: datetime, code: str, message: str, retry: Retry) -> None:
     """Record that a worker died or was killed at the job while the node lived; the second time quarantines it."""
     job = session.get_one(Job, job_id)

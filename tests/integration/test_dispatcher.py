@@ -1,5 +1,7 @@
 """What the dispatcher does when the engine or the database fails it."""
 
+import threading
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -12,10 +14,13 @@ from db.models import Job
 from db.repository import jobs
 from db.session import Database
 from db.states import JobState
-from node.config import Config
+from node.config import Config, EngineSettings
 from node.dispatcher import Dispatcher
-from node.engine import Ending, Failure
+from node.ending import Ending, Failure
+from node.engine import LocalEngine
 from node.worker import JobOutcome, ResultFile
+from tests.integration import engine_runs
+from tests.integration.engine_runs import by_pipeline_name
 from tests.rows import new_job, settled_study
 
 NOW = datetime.now(UTC)
@@ -132,3 +137,64 @@ def test_a_worker_that_dies_twice_quarantines_its_job(office):
         dispatcher.run()
         engine.end(Failure(ending=Ending.WORKER_DIED, message="killed"))
     assert states(database)[0] is JobState.QUARANTINED
+
+
+def test_pipelines_that_hang_eat_or_crash_are_quarantined_and_the_queue_goes_on(tmp_path):
+    """One device; the bad jobs come first, each is tried twice, and the good ones of the queue run."""
+    bad, good = ("hang-native", "eat", "abort"), 3
+    storage = Storage(tmp_path)
+    storage.prepare()
+    database = Database(f"sqlite:///{storage.database}")
+    schema.upgrade(database)
+    with database.write() as session:
+        names = (*bad, *("work" for _ in range(good)))
+        settled_study(session, NOW, *(new_job(selection_hash=str(n), pipeline=p) for n, p in enumerate(names)))
+    settings = EngineSettings(time_limit_s=3, memory_limit_mb=300, retry_after_s=0.1, max_attempts=3)
+    engine = LocalEngine(
+        devices=["cpu"], time_limit_s=3, memory_limit_mb=300, run=by_pipeline_name, start=engine_runs.start
+    )
+    wake = threading.Event()
+    dispatcher = Dispatcher(
+        database=database, storage=storage, engine=engine, config=Config(engine=settings), on_ended=wake.set
+    )
+    engine.start()
+    try:
+        deadline = time.monotonic() + 120
+        while set(states(database)) & {JobState.QUEUED, JobState.RUNNING, JobState.FAILED}:
+            assert time.monotonic() < deadline
+            dispatcher.run()
+            wake.wait(0.2)
+            wake.clear()
+    finally:
+        engine.stop()
+    with database.read() as session:
+        jobs = session.scalars(select(Job).order_by(Job.id)).all()
+    database.close()
+    assert [j.state for j in jobs] == [JobState.QUARANTINED] * len(bad) + [JobState.SUCCEEDED] * good
+    assert [(j.attempts, j.worker_deaths) for j in jobs[: len(bad)]] == [(2, 2)] * len(bad)
+    assert [j.code for j in jobs[: len(bad)]] == ["time-limit", "memory-limit", "worker-died"]
+
+
+def test_a_job_without_room_for_its_results_is_tried_again_and_not_blamed(office):
+    dispatcher, engine, database = office
+    for _ in range(5):
+        with database.write() as session:
+            session.get_one(Job, 2).state = JobState.HELD
+            session.get_one(Job, 1).not_before = NOW
+        dispatcher.run()
+        engine.end(Failure(ending=Ending.NO_ROOM, message="OSError: No space left on device"))
+    with database.read() as session:
+        job = session.get_one(Job, 1)
+    assert (job.state, job.attempts, job.code) == (JobState.FAILED, 0, "no-room")
+    assert job.not_before > datetime.now(UTC)
+
+
+def test_the_end_of_a_job_that_no_row_knows_is_dropped(office, caplog):
+    dispatcher, engine, database = office
+    dispatcher.run()
+    with database.write() as session:
+        session.delete(session.get_one(Job, 1))
+    engine.end(Failure(ending=Ending.FAULT, message="x"))
+    dispatcher.run()
+    assert "job 1 is in the database no more" in caplog.text
+    assert "Traceback" not in caplog.text
