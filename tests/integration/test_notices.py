@@ -1,6 +1,7 @@
 """From a refusal to the notice that a PACS shows: worker, database, Orthanc."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import pytest
@@ -18,7 +19,7 @@ from inference.findings import Refusal
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.study_files import send_files
-from node.worker import JobSpec, run
+from node.worker import JobOutcome, JobSpec, ResultFile, run
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 from tests.rows import new_job, settled_study
@@ -129,30 +130,38 @@ def test_refusal_notice_and_deliveries_are_recorded_together_or_not_at_all(datab
     }
 
 
-class EngineThatRuns:
-    """Runs a job in this process, and lets the test end it."""
+class EngineOfOneJob:
+    """Takes a job, which ends when the test says so."""
 
     def __init__(self):
-        self.specs = []
+        self.running = None
 
     def free_device(self):
-        return None if self.specs else "cpu"
+        return None if self.running else "cpu"
 
-    def submit(self, spec, _device, _done):
-        self.specs.append(spec)
+    def submit(self, spec, _device, done):
+        self.running = (spec, done)
 
 
-def test_the_worker_is_told_of_the_notice_and_of_what_is_known_before_the_start(tmp_path, database):
+def test_the_worker_is_told_what_is_known_before_the_start_and_its_notice_is_recorded(tmp_path, database):
     storage = Storage(tmp_path / "storage")
     storage.prepare()
     known = {"code": KNOWN.code, "reason": KNOWN.reason, "remedy": KNOWN.remedy}
     with database.write() as session:
         settled_study(session, NOW, new_job(notices=True, refusal=known))
-    engine = EngineThatRuns()
+    engine = EngineOfOneJob()
     Dispatcher(database=database, storage=storage, engine=engine, config=Config(), on_ended=lambda: None).run()
-    (spec,) = engine.specs
+    spec, done = engine.running
     assert spec.notices
     assert spec.refusal == KNOWN
+    done(spec, JobOutcome(refusal=KNOWN, results=(ResultFile(**asdict(file())),)))
+    with database.read() as session:
+        job = session.get_one(Job, 1)
+        assert (job.state, job.code, job.message) == (JobState.REFUSED, KNOWN.code, str(KNOWN))
+        assert {(d.destination, d.state.value) for d in session.scalars(select(Delivery))} == {
+            ("one", "pending"),
+            ("two", "pending"),
+        }
 
 
 def test_a_notice_of_a_job_that_a_later_revision_replaced_is_kept_and_not_sent(database):
