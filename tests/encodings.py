@@ -4,8 +4,10 @@ DCMTK makes most of them; it has no JPEG 2000, and neither it nor OpenJPEG write
 brings along, encodes those two. Every file keeps its UIDs, so that it is the same image to a node.
 """
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,4 +62,5 @@ def encode(path: Path, encoding: str, target: Path) -> Path:
 def encode_all(paths: Sequence[Path], encoding: str, folder: Path) -> list[Path]:
     """Write the images of files in another encoding into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [encode(path, encoding, folder / path.name) for path in paths]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda path: encode(path, encoding, folder / path.name), paths))
