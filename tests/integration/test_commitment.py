@@ -5,7 +5,7 @@ import threading
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
-from pynetdicom import AE
+from pynetdicom import AE, _config
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from db.states import DeliveryState
@@ -56,8 +56,10 @@ def post(tmp_path, objects, clock):
 
 
 @pytest.fixture
-def listen():
+def listen(monkeypatch):
     """Make our own SCP, to which a PACS reports on a new association."""
+    # It sets this for the whole process; no other test's PACS is to accept everything.
+    monkeypatch.setattr(_config, "UNRESTRICTED_STORAGE_SERVICE", _config.UNRESTRICTED_STORAGE_SERVICE)
     made = []
 
     def make(on_report):

@@ -190,11 +190,9 @@ def test_a_peer_that_stops_reading_half_way_is_hung_up_on_and_tried_again(post, 
     with FakePacs(tmp_path / "stalling") as pacs:
         mail = post(objects=[path], pacs=pacs.port, timeout_s=1)
         pacs.reading.clear()
-        began = time.monotonic()
-        (waiting,) = mail.run_until(lambda ds: all(d.attempts >= 1 for d in ds), limit_s=20)
-        assert time.monotonic() - began < 15  # the time that its bytes would take on a slow line is 168 s
+        # The time that its bytes would be given on a slow line is 168 s.
+        (waiting,) = mail.run_until(lambda ds: "before it answered" in (ds[0].message or ""), limit_s=60)
         assert waiting.state is DeliveryState.PENDING
-        assert "before it answered" in waiting.message
         pacs.reading.set()
         mail.run_until(all_in(DeliveryState.SENT))
 
