@@ -133,6 +133,7 @@ def serve(config: Config, file: Path | None) -> None:
         level=config.log.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
+    logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get, or another put
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -142,3 +143,8 @@ def serve(config: Config, file: Path | None) -> None:
     while received.get() == signal.SIGHUP:
         node.reload(file)
     node.stop()
+
+
+def _is_no_trace_of_the_network(record: logging.LogRecord) -> bool:
+    """Leave out the stack trace of a peer that hung up; the line before it says so in words."""
+    return not (record.exc_info and isinstance(record.exc_info[1], OSError))
