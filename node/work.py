@@ -20,7 +20,7 @@ from handlers.quarantine import Quarantine
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
-from node.indexer import Indexer
+from node.indexer import BATCH, Indexer
 from node.outbox import Outbox
 from node.rebuild import Rebuild
 from node.retention import Retention
@@ -30,6 +30,7 @@ from node.settler import Settler
 logger = logging.getLogger(__name__)
 
 INDEX_PAUSE_S = 0.25
+_SETTLE_PAUSE_S = 1.0
 _REBUILD_PAUSE_S = 1.0
 
 
@@ -150,12 +151,14 @@ class Work:
             logger.info("%d running jobs queued again", requeued, extra={"action": "stop"})
 
     def _index(self) -> datetime | None:
-        """Index a batch, and come back soon while there may be more."""
+        """Index a batch, and come back soon while there may be more: at once when the batch was full."""
         indexed = self._indexer.run()
         if not indexed.total:
             return None
-        self.wake("settle")
-        return datetime.now(UTC) + timedelta(seconds=INDEX_PAUSE_S)
+        backlog = indexed.total >= BATCH
+        # Little can settle before its rest is indexed, and looking for it takes time from that.
+        self.wake("settle", in_s=_SETTLE_PAUSE_S if backlog else 0.0)
+        return datetime.now(UTC) + timedelta(seconds=0.0 if backlog else INDEX_PAUSE_S)
 
     def _when_rebuilt(self, run: RunStage) -> RunStage:
         """Have a stage wait while images known earlier are not yet known again."""

@@ -1,0 +1,26 @@
+"""How the stages behind the spool wake each other."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from node.indexer import BATCH, Indexed
+from node.work import INDEX_PAUSE_S, Work
+
+
+class FakeScheduler:
+    def __init__(self):
+        self.woken = []
+
+    def wake(self, stage, *, in_s=0.0):
+        self.woken.append((stage, in_s))
+
+
+@pytest.mark.parametrize(("found", "pause_s", "settle_in_s"), [(BATCH, 0.0, 1.0), (BATCH - 1, INDEX_PAUSE_S, 0.0)])
+def test_a_backlog_is_indexed_without_a_pause_and_settling_does_not_get_in_its_way(found, pause_s, settle_in_s):
+    work = Work.__new__(Work)
+    work._scheduler = FakeScheduler()
+    work._indexer = type("FakeIndexer", (), {"run": lambda _: Indexed(left_over=found)})()
+    due = work._index()
+    assert abs(due - datetime.now(UTC) - timedelta(seconds=pause_s)) < timedelta(seconds=0.1)
+    assert work._scheduler.woken == [("settle", settle_in_s)]
