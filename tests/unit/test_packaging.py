@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_the_lock_pins_every_direct_dependency_by_hash() -> None:
     blocks = pinned()
     assert names <= blocks.keys()
     assert [name for name, block in blocks.items() if "--hash=sha256:" not in block] == []
+
+
+@pytest.mark.parametrize("name", ["pylibjpeg-libjpeg"])
+def test_no_decoder_under_the_gpl_is_locked_or_installed(name: str) -> None:
+    assert name not in pinned()
+    with pytest.raises(PackageNotFoundError):
+        version(name)
 
 
 def test_the_lock_names_no_package_index() -> None:
