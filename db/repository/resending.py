@@ -84,45 +84,67 @@ def listed(session: Session, choice: Choice, *, newest: int) -> list[DeliveryLin
     ]
 
 
-def resend(session: Session, choice: Choice, *, now: datetime) -> Resent:
-    """Make the chosen deliveries due, whatever became of them; but for the cancelled ones."""
-    resent = Resent()
-    for delivery, _, study in session.execute(_chosen(choice)):
-        _put_back(delivery, study, resent, now=now)
-    return resent
+class Resending:
+    """Puts chosen deliveries on their way, some in each transaction, so that no other writer waits long.
 
+    Parameters
+    ----------
+    choice : Choice
+        Which.
+    now : datetime
+        When they are due.
+    to : str or None
+        Send the chosen objects to this destination instead; what went there before goes again.
+    """
 
-def send_also(session: Session, choice: Choice, destination: str, *, now: datetime) -> Resent:
-    """Send the chosen objects to another destination; what went there before goes again."""
-    resent, seen = Resent(), set[int]()
-    for delivery, result, study in session.execute(_chosen(choice).order_by(Delivery.id)).all():
-        if result.id in seen:
-            continue
-        seen.add(result.id)
+    def __init__(self, choice: Choice, *, now: datetime, to: str | None = None) -> None:
+        self._choice = choice
+        self._now = now
+        self._to = to
+        self._last = 0
+        self._seen: set[int] = set()
+        self.resent = Resent()
+
+    def step(self, session: Session, *, limit: int = 500) -> bool:
+        """Put the next ones on their way; say whether there were any."""
+        query = _chosen(self._choice).where(Delivery.id > self._last).order_by(Delivery.id).limit(limit)
+        rows = session.execute(query).all()
+        for delivery, result, study in rows:
+            self._last = delivery.id
+            if self._to is None:
+                self._put_back(delivery, study)
+            elif result.id not in self._seen:
+                self._seen.add(result.id)
+                self._send_also(session, delivery, study, self._to)
+        return bool(rows)
+
+    def _send_also(self, session: Session, delivery: Delivery, study: Study, destination: str) -> None:
         there = session.scalar(
-            select(Delivery).where(Delivery.result_id == result.id, Delivery.destination == destination)
+            select(Delivery).where(Delivery.result_id == delivery.result_id, Delivery.destination == destination)
         )
         if there is not None:
-            _put_back(there, study, resent, now=now)
+            self._put_back(there, study)
         elif delivery.state is DeliveryState.CANCELLED:
-            resent.cancelled += 1
+            self.resent.cancelled += 1
         else:
-            session.add(
-                Delivery(result_id=result.id, destination=destination, state=DeliveryState.PENDING, next_attempt_at=now)
+            row = Delivery(
+                result_id=delivery.result_id,
+                destination=destination,
+                state=DeliveryState.PENDING,
+                next_attempt_at=self._now,
             )
-            _count(resent.added, destination, study, resent)
-    return resent
+            session.add(row)
+            _count(self.resent.added, destination, study, self.resent)
 
-
-def _put_back(delivery: Delivery, study: Study, resent: Resent, *, now: datetime) -> None:
-    if delivery.state is DeliveryState.CANCELLED:
-        resent.cancelled += 1
-        return
-    kind = resent.sooner if delivery.state is DeliveryState.PENDING else resent.again
-    _count(kind, delivery.destination, study, resent)
-    delivery.state, delivery.next_attempt_at = DeliveryState.PENDING, now
-    delivery.attempts = delivery.refusals = 0
-    delivery.status = delivery.message = delivery.failing_since = delivery.transaction_uid = None
+    def _put_back(self, delivery: Delivery, study: Study) -> None:
+        if delivery.state is DeliveryState.CANCELLED:
+            self.resent.cancelled += 1
+            return
+        kind = self.resent.sooner if delivery.state is DeliveryState.PENDING else self.resent.again
+        _count(kind, delivery.destination, study, self.resent)
+        delivery.state, delivery.next_attempt_at = DeliveryState.PENDING, self._now
+        delivery.attempts = delivery.refusals = 0
+        delivery.status = delivery.message = delivery.failing_since = delivery.transaction_uid = None
 
 
 def _count(numbers: dict[str, int], destination: str, study: Study, resent: Resent) -> None:

@@ -7,8 +7,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from db.repository import resending
-from db.repository.resending import Choice, DeliveryLine, Resent
+from db.repository.resending import Choice, DeliveryLine, Resending, Resent, listed
 from db.states import DeliveryState
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
 from node.config import Config
@@ -41,7 +40,7 @@ def deliveries(
     settings = load_config(config)
     choice = Choice(study_instance_uid=study, destination=destination, state=_state(state))
     with open_database(settings) as database, database.read() as session:
-        found = resending.listed(session, choice, newest=newest)
+        found = listed(session, choice, newest=newest)
     if json:
         print(as_json(found))  # noqa: T201 - for a script, not for a terminal
     elif found:
@@ -68,13 +67,13 @@ def resend(
     if to is not None and settings.destination(to) is None:
         names = ", ".join(d.name for d in settings.destinations) or "none"
         fail(f"--to {to}: config.toml has no such destination; there are: {names}")
-    now = datetime.now(UTC)
-    with open_database(settings) as database, database.write() as session:
-        resent = (
-            resending.resend(session, choice, now=now)
-            if to is None
-            else resending.send_also(session, choice, to, now=now)
-        )
+    resending = Resending(choice, now=datetime.now(UTC), to=to)
+    with open_database(settings) as database:
+        more = True
+        while more:
+            with database.write() as session:
+                more = resending.step(session)
+    resent = resending.resent
     if not resent.total:
         fail(_nothing(resent))
     if json:

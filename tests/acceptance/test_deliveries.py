@@ -12,7 +12,7 @@ from node.demo.harness import RunningNode, write_config
 from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
-from tests.fake_pacs import BlackHole, FakePacs
+from tests.fake_pacs import BlackHole, FakePacs, Slammer
 
 
 @pytest.fixture
@@ -35,10 +35,11 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
         FakePacs(tmp_path / "pacs", commitment="new") as pacs,
         FakePacs(tmp_path / "second") as second,
         BlackHole() as hole,
+        Slammer() as slammer,
     ):
         config = write_config(tmp_path, pacs_port=pacs.port, pacs_ae_title=pacs.ae_title)
         text = config.read_text().replace("[[destinations]]", "[[destinations]]\nstorage_commitment = true", 1)
-        for name, port in (("second", second.port), ("hole", hole.port)):
+        for name, port in (("second", second.port), ("hole", hole.port), ("slammer", slammer.port)):
             text += f'\n[[destinations]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\nae_title = "PACS"\n'
         config.write_text(text)
         pacs.reports_to = (load(config).dicom.ae_title, load(config).dicom.port)
@@ -59,6 +60,7 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
 
             hint = call("resend", study.study_instance_uid, "--to", "hole")
             assert hint.returncode == 0, hint.stderr
+            assert call("resend", study.study_instance_uid, "--to", "slammer").returncode == 0
             began = time.monotonic()
             assert (
                 call("resend", study.study_instance_uid, "--to", "second", "--destination", "demo-pacs").returncode == 0
@@ -76,4 +78,5 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
         assert time.monotonic() - stopping < 30
         assert node.process.returncode == 0
         log = node.log.read_text()
+        assert "took the connection but gave no association" in log
         assert "Traceback" not in log

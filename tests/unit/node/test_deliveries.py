@@ -7,6 +7,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from db.models import Delivery, Study
+from db.repository.resending import Choice, Resending
 from db.states import DeliveryState, HoldReason, StudyState
 from node.cli import app, deliveries
 from node.config import Destination
@@ -110,6 +111,15 @@ def test_resend_to_another_destination_adds_deliveries_once(call, post):
     assert post.states("spare") == [PENDING] * 3
     assert "3 objects that waited are sent now to spare" in call("resend", "1.2", "--to", "spare").output
     assert len(post.states()) == 9
+
+
+def test_a_step_takes_a_few_and_the_last_one_none(post):
+    with post.database.write() as session:
+        resending = Resending(Choice(), now=post.outbox._clock(), to="spare")
+        steps = [resending.step(session, limit=2) for _ in range(6)]
+    assert steps == [True] * 5 + [False]  # of six deliveries and the three that it makes
+    assert resending.resent.added == {"spare": 3}
+    assert resending.resent.sooner == {}
 
 
 def test_what_a_later_revision_cancelled_is_never_sent_again(call, post):
