@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from db.repository.reports import JobReport, StudyReport
-from node.health import Health, Severity
+from node.health import Health
+from node.problems import Severity
 from node.retention import RetentionReport
 from node.rules import Rule, asks
 

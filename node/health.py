@@ -1,49 +1,32 @@
 """How the node is: what a monitor asks and what a person should look at."""
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 
 from sqlalchemy.exc import DatabaseError
 
-from db.files import Storage, spool_time_s
+from db.faults import explain
+from db.files import Storage
 from db.repository import deliveries, reports
 from db.repository.deliveries import Trouble
 from db.repository.reports import Counts, StudyReport
-from db.session import Database
+from db.session import Database, DatabaseGoneError
 from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
 from node.config import Config
+from node.problems import Problem, Severity
 from node.retention import RetentionReport, last_report
+from node.storage_health import storage_problems
 
 _DELIVERY_LATE = timedelta(minutes=10)
 _DESTINATION_FAILS = timedelta(minutes=2)
 _DESTINATION_DEAD = timedelta(hours=1)
-_SPOOL_LATE_S = 300.0
-_DISK_LOW_GB = 5.0
-
-
-class Severity(IntEnum):
-    """Exit status of `status --check`, as monitors read it."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
 
 
 # What failed goes nowhere without a person; what a destination cannot take is a matter of its kind.
 _UNDELIVERED = {DeliveryState.FAILED: Severity.CRITICAL, DeliveryState.UNSUPPORTED: Severity.WARNING}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """Something to look at, and what to do."""
-
-    severity: Severity
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +72,10 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
     )
     spooled = len(storage.spooled()) if storage.spool.is_dir() else 0
     disk_free_gb = shutil.disk_usage(storage.root if storage.root.is_dir() else storage.root.anchor).free / 1e9
-    problems = [*_service_problems(config, answering, disk_free_gb), *_file_problems(storage)]
+    problems = [
+        *_service_problems(config, answering),
+        *storage_problems(config.storage, free_bytes=disk_free_gb * 1e9),
+    ]
     counts, studies = None, []
     if storage.database.is_file():
         database = Database(f"sqlite:///{storage.database}")
@@ -99,8 +85,9 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
                 studies = reports.studies(session, newest=newest, study_instance_uid=study_instance_uid)
                 failing = deliveries.troubles(session)
             problems += [*_work_problems(counts, config), *_destination_problems(failing)]
-        except DatabaseError as error:
-            problems.append(Problem(severity=Severity.CRITICAL, message=f"the database cannot be read: {error.orig}"))
+        except (DatabaseError, DatabaseGoneError) as error:
+            why = explain(error) or str(error).splitlines()[0]
+            problems.append(Problem(severity=Severity.CRITICAL, message=f"the database cannot be read: {why}"))
         finally:
             database.close()
     return Health(
@@ -118,42 +105,16 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
-def _service_problems(config: Config, answering: bool, disk_free_gb: float) -> list[Problem]:
-    problems = []
-    if not answering:
-        problems.append(
-            Problem(
-                severity=Severity.CRITICAL,
-                message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port}; "
-                "start it with `opacity-node serve`",
-            )
+def _service_problems(config: Config, answering: bool) -> list[Problem]:
+    if answering:
+        return []
+    return [
+        Problem(
+            severity=Severity.CRITICAL,
+            message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port}; "
+            "start it with `opacity-node serve`",
         )
-    if disk_free_gb < _DISK_LOW_GB:
-        problems.append(
-            Problem(severity=Severity.CRITICAL, message=f"only {disk_free_gb:.1f} GB left in {config.storage.path}")
-        )
-    return problems
-
-
-def _file_problems(storage: Storage) -> list[Problem]:
-    problems = []
-    oldest = next(iter(storage.spooled()), None) if storage.spool.is_dir() else None
-    if oldest and time.time() - spool_time_s(oldest) > _SPOOL_LATE_S:
-        problems.append(
-            Problem(
-                severity=Severity.CRITICAL,
-                message="received files wait in the spool for over 5 minutes; the log of `serve` says why",
-            )
-        )
-    aside = sum(1 for _ in storage.quarantine.glob("acknowledged/*.dcm"))
-    if aside:
-        problems.append(
-            Problem(
-                severity=Severity.CRITICAL,
-                message=f"{aside} received files could not be indexed; see {storage.quarantine / 'acknowledged'}",
-            )
-        )
-    return problems
+    ]
 
 
 def _destination_problems(failing: Sequence[Trouble]) -> list[Problem]:

@@ -1,15 +1,19 @@
 """What a monitor is told."""
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from db.files import Storage
 from db.repository.deliveries import Trouble
 from db.repository.reports import Counts
-from node import health
+from node import health, storage_health
 from node.config import Config, StorageSettings
-from node.health import Severity, examine
+from node.health import examine
+from node.problems import Severity
 
 
 @pytest.fixture
@@ -100,3 +104,40 @@ def test_work_that_goes_on_is_no_problem():
         oldest_running_job_since=soon,
     )
     assert health._work_problems(going, Config()) == []
+
+
+def words(config):
+    return " ".join(problem.message for problem in examine(config).problems)
+
+
+def test_room_below_the_mark_is_critical_and_soon_below_it_a_warning(config, monkeypatch):
+    for free_mb, severity in ((100_000, Severity.OK), (3000, Severity.WARNING), (1000, Severity.CRITICAL)):
+        monkeypatch.setattr(health.shutil, "disk_usage", lambda _, mb=free_mb: SimpleNamespace(free=mb * 1e6))
+        assert examine(config).severity is severity
+    assert "storage.low_water_mb (2048)" in words(config)
+
+
+def test_a_database_that_is_gone_or_made_anew_is_told(config, tmp_path):
+    (tmp_path / "archive" / "42").mkdir()
+    assert "the database file is gone" in words(config)
+    (tmp_path / "rebuild" / "1" / "42" / "1.2.42").mkdir(parents=True)
+    (tmp_path / "spool" / "00000000000000000001-00000000.dcm").touch()
+    (tmp_path / "node.sqlite3.damaged-20260102T030405Z").touch()
+    told = words(config)
+    assert "made anew from the archive: 1 studies to go" in told
+    assert "lies as node.sqlite3.damaged-20260102T030405Z" in told
+    assert "over 5 minutes" not in told
+
+
+def test_a_locked_database_is_critical_and_names_the_remedy(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(storage_health, "_LOCK_PATIENCE_S", 0.05)
+    with closing(sqlite3.connect(tmp_path / "node.sqlite3", isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN EXCLUSIVE")
+        assert "another process has locked the database; `fuser -v`" in words(config)
+
+
+def test_a_folder_that_is_gone_is_critical(config, tmp_path):
+    (tmp_path / "results").rmdir()
+    assert "results is gone; put it back" in words(config)
+    assert examine(config).severity is Severity.CRITICAL
