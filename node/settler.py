@@ -2,8 +2,8 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from db.faults import of_database
 from db.files import Storage, spool_time_s
 from db.repository import holding, settling
-from db.repository.settling import NewDecision, NewJob, ReceivingStudy, StoredInstance
+from db.repository.settling import JobKey, NewDecision, NewJob, ReceivingStudy, StoredInstance
 from db.session import Database
 from db.states import HoldReason, Outcome, SettleReason
 from handlers.association import Associations
 from inference.registry import CARDS
 from node.config import Config
 from node.header import InstanceHeader
+from node.retention import missing_input
 from node.routing import Route, origins, quiet_time_s, route
 from node.selection import selection_hash
 from node.stacks import split
@@ -61,6 +62,7 @@ class Settler:
         self._associations = associations
         self._config = config
         self._on_jobs = on_jobs
+        self._oldest_spooled: str | None = None
 
     def reload(self, config: Config) -> None:
         """Use other times and rules for every study that settles from now on."""
@@ -103,8 +105,11 @@ class Settler:
 
     def _spooled_before(self, moment: datetime) -> bool:
         """Say whether the spool holds a file of that age: it may belong to the study."""
-        oldest = next(iter(self._storage.spooled()), None)
-        return oldest is not None and spool_time_s(oldest) <= moment.timestamp()
+        known = self._oldest_spooled
+        if known is None or not _is_before(known, moment) or not (self._storage.spool / known).exists():
+            # Listed only then: the spool may hold a backlog, and every waiting study asks.
+            known = self._oldest_spooled = next(iter(self._storage.spooled()), None)
+        return known is not None and _is_before(known, moment)
 
     def _settle_or_hold(self, study: ReceivingStudy, reason: SettleReason) -> None:
         """Settle a study; one that cannot be is held, so that it does not stand in the way of the others."""
@@ -122,7 +127,8 @@ class Settler:
             if not settling.unchanged(session, study):
                 return
             stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
-            jobs, decisions = self._decide(stored)
+            ended = settling.ended_jobs(session, study.id)
+            jobs, decisions = self._decide(stored, ended)
             hold = self._hold(session, study, jobs)
             new = (
                 settling.settle(session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions)
@@ -156,7 +162,9 @@ class Settler:
             return HoldReason.MAX_REVISIONS
         return None
 
-    def _decide(self, stored: dict[str, StoredInstance]) -> tuple[list[NewJob], list[NewDecision]]:
+    def _decide(
+        self, stored: dict[str, StoredInstance], ended: Collection[JobKey]
+    ) -> tuple[list[NewJob], list[NewDecision]]:
         config = self._config  # as one: a reload may come between
         stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
         routes = route(
@@ -168,7 +176,7 @@ class Settler:
         )
         jobs: dict[tuple[str, str], NewJob] = {}
         decisions = []
-        for item in routes:
+        for item in (_with_input(item, stored, ended) for item in routes):
             key = self._add_job(jobs, item, stored) if item.choice.runs or item.refusal else None
             decisions.append(_decision(item, stored, list(jobs).index(key) if key else None))
         return list(jobs.values()), decisions
@@ -178,10 +186,7 @@ class Settler:
     ) -> tuple[str, str]:
         """Add the job of a route; two rules that want the same share one, with the destinations of both."""
         instances = item.choice.stack.instances
-        pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
-        digest = selection_hash(instances, pixels, item.pipeline.input.header_keywords)
-        if item.refusal:  # a job of its own: the same selection may run for another rule, or after a reload
-            digest = hashlib.sha256(f"{digest} {item.refusal}".encode()).hexdigest()
+        digest = _job_hash(item, stored)
         key = (item.pipeline.name, digest)
         other = jobs.get(key)
         jobs[key] = NewJob(
@@ -198,6 +203,28 @@ class Settler:
             refusal=asdict(item.refusal) if item.refusal else None,
         )
         return key
+
+
+def _is_before(spool_name: str, moment: datetime) -> bool:
+    return spool_time_s(spool_name) <= moment.timestamp()
+
+
+def _job_hash(item: Route, stored: dict[str, StoredInstance]) -> str:
+    pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
+    digest = selection_hash(item.choice.stack.instances, pixels, item.pipeline.input.header_keywords)
+    if item.refusal:  # a job of its own: the same selection may run for another rule, or after a reload
+        digest = hashlib.sha256(f"{digest} {item.refusal}".encode()).hexdigest()
+    return digest
+
+
+def _with_input(item: Route, stored: dict[str, StoredInstance], ended: Collection[JobKey]) -> Route:
+    """Refuse what would read images that retention removed; a job that ended before needs them no more."""
+    missing = missing_input([stored[i.sop_instance_uid].removed_at for i in item.choice.stack.instances])
+    if missing is None or (item.pipeline.name, item.pipeline.version, _job_hash(item, stored)) in ended:
+        return item
+    if not item.choice.runs:
+        return replace(item, refusal=None)
+    return replace(item, choice=replace(item.choice, runs=False, code=missing.code, reason=str(missing)))
 
 
 def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:

@@ -47,6 +47,11 @@ class StoredInstance:
     calling_ae_title: str
     called_ae_title: str
     received_at: datetime
+    removed_at: datetime | None = None
+
+
+JobKey = tuple[str, str, str]
+"""Pipeline, its version, and the hash of the selection: a study has one job of each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +178,16 @@ def settle(
 def would_queue(session: Session, study_id: int, jobs: Sequence[NewJob]) -> bool:
     """Say whether a revision with these jobs would run anything that no earlier one ran."""
     return any(_existing(session, study_id, job) is None for job in jobs)
+
+
+def ended_jobs(session: Session, study_id: int) -> set[JobKey]:
+    """Return the jobs of a study that need their input no more."""
+    rows = session.execute(
+        select(Job.pipeline, Job.pipeline_version, Job.selection_hash).where(
+            Job.study_id == study_id, Job.state.in_([JobState.SUCCEEDED, JobState.REFUSED])
+        )
+    )
+    return {(pipeline, version, digest) for pipeline, version, digest in rows}
 
 
 def _existing(session: Session, study_id: int, job: NewJob) -> Job | None:

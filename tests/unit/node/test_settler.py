@@ -208,3 +208,20 @@ def test_settling_again_without_anything_new_queues_nothing_and_is_no_revision_t
         with desk.database.write() as session:
             session.scalars(select(Study)).one().state = StudyState.RECEIVING
     assert desk.count_jobs() == 1
+
+
+def test_a_backlog_in_the_spool_is_listed_once_for_all_that_wait_for_it(desk, monkeypatch):
+    for n in range(3):
+        desk.index(ago_s=QUIET_S + 10, study=f"1.2.{n}", first=100 * n)
+    older, old = desk.spool(ago_s=QUIET_S + 2), desk.spool(ago_s=QUIET_S + 1)
+    listed = []
+    real = Storage.spooled
+    monkeypatch.setattr(Storage, "spooled", lambda storage: listed.append(1) or real(storage))
+    desk.settler.run()
+    assert listed == [1]
+    older.unlink()
+    desk.settler.run()
+    assert set(desk.states().values()) == {StudyState.RECEIVING}
+    old.unlink()
+    desk.settler.run()
+    assert set(desk.states().values()) == {StudyState.SETTLED}
