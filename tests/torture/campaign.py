@@ -95,7 +95,7 @@ class Campaign:
     def _plan(self, kills: int, *, with_senders: bool) -> list[str]:
         """Return what to kill, in a random order; a kill during a start follows a kill."""
         windows = [window for window in WINDOWS for _ in range(kills)]
-        half = (kills + 1) // 2
+        half = kills // 2
         followed = set(self._choice.sample(range(len(windows)), half))
         steps: list[list[str]] = [[w, Window.STARTING] if n in followed else [w] for n, w in enumerate(windows)]
         steps += [[_WORKER]] * half + [[_SENDER]] * kills * with_senders
@@ -108,9 +108,10 @@ class Campaign:
             self._wait_for(window)
             dead = self.life
             dead.kill()
+            hit = dead.marks.is_open(window) and (window is not Window.SPOOLED or bool(self.storage.spooled()))
             self.life = self._start()
             self._bury(dead)
-            if dead.marks.is_open(window):
+            if hit:
                 break
             self.toll.too_late += 1
         self.toll.hits[window] += 1

@@ -86,17 +86,16 @@ def _mark_indexing(marks: NodeMarks) -> None:
 
 
 def _mark_running(marks: NodeMarks) -> None:
-    """From a start that is counted and committed to an end that is committed."""
+    """From a worker that takes a job, see `tests.torture.worker_under_test`, to an end that is committed."""
     submit, conclude = LocalEngine.submit, Dispatcher._conclude
 
     def submitting(engine: LocalEngine, spec: JobSpec, device: str, done: Any) -> None:
-        marks.hand_over(spec.job_id)
-        marks.open(Window.RUNNING, spec.job_id)
+        marks.hand_over()
         submit(engine, spec, device, done)
 
     def concluding(dispatcher: Dispatcher, spec: JobSpec, outcome: Any) -> None:
         conclude(dispatcher, spec, outcome)
-        marks.close(Window.RUNNING, [spec.job_id])
+        marks.end_run()
 
     LocalEngine.submit = submitting
     Dispatcher._conclude = concluding

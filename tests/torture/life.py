@@ -12,7 +12,7 @@ from tests.processes import Daemon
 from tests.torture.marks import MARKS, Marks
 from tests.torture.pauses import SEED
 
-_GONE_WITHIN_S = 10
+_GONE_WITHIN_S = 5
 
 
 class NodeEndedError(Exception):

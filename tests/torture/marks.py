@@ -39,14 +39,13 @@ class Stage(StrEnum):
     COMPUTING = "computing"
     BUILDING = "building"
     WRITING = "writing"
-    RETURNING = "returning"
+    RETURNING = "done, not recorded"
 
 
 _WINDOWS, _STAGES = list(Window), list(Stage)
-_JOB, _WORKER, _WORKER_JOB, _STAGE, _STARTS = range(
-    _SLOTS_PER_WINDOW * len(_WINDOWS), _SLOTS_PER_WINDOW * len(_WINDOWS) + 5
-)
-_SIZE = (_STARTS + 1) * _SLOT_BYTES
+_FIRST_BEHIND = _SLOTS_PER_WINDOW * len(_WINDOWS)
+_STARTS, _STAGE, _WORKER, _WORKER_JOB, _TAKEN_NS = range(_FIRST_BEHIND, _FIRST_BEHIND + 5)
+_SIZE = (_TAKEN_NS + 1) * _SLOT_BYTES
 
 
 class Marks:
@@ -75,11 +74,6 @@ class Marks:
         return _STAGES[self._slots[_STAGE]]
 
     @property
-    def job(self) -> int:
-        """The id of the job handed to a worker last; 0 before the first."""
-        return self._slots[_JOB]
-
-    @property
     def worker(self) -> int:
         """The process id of the worker that took a job last; 0 before the first."""
         return self._slots[_WORKER]
@@ -102,9 +96,13 @@ class NodeMarks(Marks):
         super().__init__(path)
         self._lock = threading.Lock()
         self._open: dict[Window, dict[Hashable, int]] = {window: {} for window in Window}
+        self._closed_before: set[tuple[Window, Hashable]] = set()
 
     def open(self, window: Window, token: Hashable) -> None:
+        """Open it, unless another thread came first and closed it."""
         with self._lock:
+            if (window, token) in self._closed_before:
+                return
             self._open[window][token] = time.monotonic_ns()
             self._slots[_slot(window, _OPENED)] += 1
             self._slots[_slot(window, _OPEN)] = len(self._open[window])
@@ -113,7 +111,9 @@ class NodeMarks(Marks):
         with self._lock:
             for token in tokens:
                 began = self._open[window].pop(token, None)
-                if began is not None:
+                if began is None:
+                    self._closed_before.add((window, token))
+                else:
                     self._slots[_slot(window, _LAST_NS)] = time.monotonic_ns() - began
             self._slots[_slot(window, _OPEN)] = len(self._open[window])
 
@@ -126,18 +126,27 @@ class NodeMarks(Marks):
         finally:
             self.close(window, [token])
 
-    def hand_over(self, job: int) -> None:
+    def hand_over(self) -> None:
+        """A job goes to a worker."""
         self._slots[_STAGE] = _STAGES.index(Stage.WAITING)
-        self._slots[_JOB] = job
         self._slots[_STARTS] += 1
+
+    def end_run(self) -> None:
+        """How the job ended is committed."""
+        self._slots[_slot(Window.RUNNING, _LAST_NS)] = time.monotonic_ns() - self._slots[_TAKEN_NS]
+        self._slots[_slot(Window.RUNNING, _OPEN)] = 0
 
 
 class WorkerMarks(Marks):
-    """Written by the worker."""
+    """Written by the worker, of which there is one."""
 
     @contextmanager
     def at(self, job: int) -> Iterator[None]:
+        """Be at a job; `Window.RUNNING` stays open until the node closes it."""
         self._slots[_WORKER] = os.getpid()
+        self._slots[_TAKEN_NS] = time.monotonic_ns()
+        self._slots[_slot(Window.RUNNING, _OPEN)] = 1
+        self._slots[_slot(Window.RUNNING, _OPENED)] += 1
         self._slots[_WORKER_JOB] = job
         try:
             yield

@@ -19,7 +19,7 @@ from tests.torture.studies import SentStudy, Studies
 SENDERS = 4
 _REPEATED = 0.15
 """The share of studies, acknowledged long ago, that are sent once more."""
-_PAUSE_S = 0.15
+_PAUSE_S = 1.0
 _CALL_AGAIN_S = 0.05
 
 

@@ -10,7 +10,7 @@ from phantom.ct import make_chest
 from phantom.dicom import Header, to_datasets, write
 
 SLICES = 58
-_UNFINISHED_AT_MOST = 4
+_UNFINISHED_AT_MOST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,6 @@ class Studies:
             datasets = to_datasets(self._chest, header)
         else:
             scouts = {"series_description": "Scout", "image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER")}
-            datasets = to_datasets(self._chest, header, **scouts)[: choice.randint(4, 20)]
+            datasets = to_datasets(self._chest, header, **scouts)[: choice.randint(2, 12)]
         paths = write(self._folder / f"{number:04d}", datasets)
         return SentStudy(study_instance_uid=header.study, paths=tuple(paths), gives_a_job=gives_a_job)

@@ -31,11 +31,11 @@ def report(tmp_path_factory) -> Report:
 
 def test_every_window_was_open_when_the_node_was_killed_in_it(report):
     assert set(report.node_kills.values()) == {KILLS}
-    assert report.node_kills_in_start == report.worker_kills == (KILLS + 1) // 2
+    assert report.node_kills_in_start == report.worker_kills == KILLS // 2
 
 
 def test_what_was_acknowledged_is_kept(report):
-    assert report.acknowledged > 100 * KILLS
+    assert report.acknowledged > 50 * KILLS
     assert not report.lost
 
 
