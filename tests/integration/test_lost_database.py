@@ -222,6 +222,22 @@ def test_a_backup_put_in_its_place_learns_what_it_did_not_know(known, tmp_path, 
     assert all(s.hold_reason is None for s in life.rows()[1].values())
 
 
+def test_a_backup_restored_as_the_handbook_says_learns_what_it_did_not_know(known, begin, tmp_path):
+    """docs/operations.md: the archive is moved to `rebuild/1` by hand."""
+    life, instances = known
+    with sqlite3.connect(life.storage.database) as source, sqlite3.connect(tmp_path / "backup") as target:
+        source.backup(target)
+    instances += [life.receive(5, 1), life.receive(6, 1)]
+    life.until(lambda: life.knows(instances))
+    life.stop()
+    vanish(life)
+    shutil.copy(tmp_path / "backup", life.storage.database)
+    life.storage.rebuild.mkdir()
+    life.storage.archive.rename(life.storage.rebuild / "1")
+    life = begin()
+    life.until(lambda: life.knows(instances))
+
+
 def test_studies_that_have_results_are_held_and_their_files_stay(known, begin):
     life, instances = known
     result = life.storage.root / life.storage.result_folder("1.2.1", "pipeline", 1) / "sr-1.dcm"
