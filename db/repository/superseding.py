@@ -82,7 +82,7 @@ def _cancel(session: Session, job: Job) -> None:
     """Cancel what of a job waits; one that runs is let end, and its results are not sent."""
     if job.state is JobState.QUEUED or (job.state is JobState.FAILED and job.not_before is not None):
         job.state, job.not_before = JobState.CANCELLED, None
-    _move_deliveries(session, job, DeliveryState.PENDING, DeliveryState.CANCELLED)
+    _move_deliveries(session, job, (DeliveryState.PENDING, DeliveryState.FAILED), DeliveryState.CANCELLED)
 
 
 def _revive(session: Session, job: Job) -> None:
@@ -90,12 +90,12 @@ def _revive(session: Session, job: Job) -> None:
     job.superseded_by_id = None
     if job.state is JobState.CANCELLED:
         job.state = JobState.QUEUED
-    _move_deliveries(session, job, DeliveryState.CANCELLED, DeliveryState.PENDING)
+    _move_deliveries(session, job, (DeliveryState.CANCELLED,), DeliveryState.PENDING)
 
 
-def _move_deliveries(session: Session, job: Job, source: DeliveryState, target: DeliveryState) -> None:
+def _move_deliveries(session: Session, job: Job, sources: Sequence[DeliveryState], target: DeliveryState) -> None:
     session.execute(
         update(Delivery)
-        .where(Delivery.result_id.in_(select(Result.id).where(Result.job_id == job.id)), Delivery.state == source)
-        .values(state=target)
+        .where(Delivery.result_id.in_(select(Result.id).where(Result.job_id == job.id)), Delivery.state.in_(sources))
+        .values(state=target, next_attempt_at=job.created_at if target is DeliveryState.PENDING else None)
     )

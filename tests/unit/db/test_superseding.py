@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from db.models import Delivery, Job
-from db.repository import intake, jobs, settling
+from db.repository import deliveries, intake, jobs, settling
 from db.repository.jobs import NewResult
 from db.states import DeliveryState, HoldReason, JobState, SettleReason
 from tests.rows import new_job
@@ -73,9 +73,11 @@ def test_a_job_that_did_not_run_yet_is_cancelled(study):
     assert study.start().predecessors == ()
 
 
-def test_results_that_were_not_delivered_are_cancelled_and_not_named(study):
+@pytest.mark.parametrize("state", [DeliveryState.PENDING, DeliveryState.FAILED])
+def test_results_that_were_not_delivered_are_cancelled_and_not_named(study, state):
     study.settle(job("a"))
     study.succeed(study.start(), "1.9.1")
+    study.deliver(state)
     study.settle(job("b"))
     assert study.deliveries() == [DeliveryState.CANCELLED]
     assert study.start().predecessors == ()
@@ -136,6 +138,15 @@ def test_a_selection_that_is_chosen_again_comes_back_to_life(study):
     study.settle(job("b"))
     study.settle(job("a"))
     assert study.jobs() == [JobState.QUEUED, JobState.CANCELLED]
+
+
+def test_results_of_a_selection_that_is_chosen_again_are_due(study):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    study.settle(job("b"))
+    study.settle(job("a"))
+    with study.database.read() as session:
+        assert len(deliveries.due(session, "one", NOON)) == 1
 
 
 def test_another_pipeline_is_left_alone(study):
