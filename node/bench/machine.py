@@ -10,13 +10,14 @@ import psutil
 
 
 def describe() -> dict[str, str]:
-    """Return processor, memory, software and commit of this run."""
+    """Return processor, memory, software and commit of this run, and what else kept the machine busy."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "opacity_node": version("opacity-node"),
         "commit": _commit(),
         "processor": _processor(),
         "cores": str(psutil.cpu_count(logical=True)),
+        "load_average": f"{psutil.getloadavg()[0]:.1f}",
         "memory_gib": f"{psutil.virtual_memory().total / 2**30:.0f}",
         "system": platform.platform(),
         "python": platform.python_version(),
