@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.dimse import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext
 
@@ -134,6 +135,7 @@ def associate(
         # pynetdicom aborts an association of which no context was accepted; that is an answer, not a fault of the line.
         if not association.is_established and not (association.rejected_contexts and not association.accepted_contexts):
             raise NoAssociationError(call.failure(association))
+        _give_answers_back(association)
         yield association
     finally:
         if association.is_established:
@@ -173,6 +175,23 @@ class _Call:
                 "up; is it a DICOM peer, and well?"
             )
         return f"{self._peer} cannot be reached; is it up, and are host and port of the destination right?"
+
+
+def _give_answers_back(association: Association) -> None:
+    """Put answers that pynetdicom's reactor takes off the queue back there, for who waits for them.
+
+    The reactor pauses while a request is under way. Where a busy machine lets it run late, it looks for a message once
+    more, finds the answer and drops it: the request would then wait its whole limit, and fail.
+    """
+    serve = association._serve_request  # noqa: SLF001 - there is no other way to see a message before it is dropped
+
+    def serve_request(message: DimseServiceType, context_id: int) -> None:
+        if message.is_valid_response:
+            association.dimse.msg_queue.put((context_id, message))
+        else:
+            serve(message, context_id)
+
+    setattr(association, "_serve_request", serve_request)  # noqa: B010 - mypy lets no method be assigned
 
 
 def _wake(event: Event) -> None:
