@@ -75,6 +75,8 @@ class Indexer:
         self._storage = storage
         self._database = database
         self._quarantine = quarantine
+        self._unreadable: dict[str, float] = {}
+        """Spool files that could not be read, and since when on the monotonic clock."""
 
     def run(self) -> Indexed:
         """Index the oldest files of the spool, a batch at most."""
@@ -91,6 +93,7 @@ class Indexer:
                 (self._storage.spool / instance.spool_name).unlink()
             else:
                 moved[instance.spool_name] = instance.path
+            self._unreadable.pop(instance.spool_name, None)
         self._move(moved)
         self._log(received, outcomes)
         return Indexed(
@@ -120,9 +123,11 @@ class Indexer:
         try:
             return read_spool_file(self._storage, name)
         except (OSError, MemoryError) as error:
-            if time.time() - spool_time_s(name) < _READ_AGAIN_FOR_S:
+            first_at = self._unreadable.setdefault(name, time.monotonic())
+            if time.monotonic() - first_at < _READ_AGAIN_FOR_S:
                 raise  # of this machine, not of the file: it stays in the spool and is read again
             self._set_aside(name, error)
+            del self._unreadable[name]
         except Exception as error:  # noqa: BLE001 - what cannot be read must not hold up the rest, whatever is raised
             self._set_aside(name, error)
         return None

@@ -120,6 +120,7 @@ class Keeper:
         elif self._pin is not None and not os.path.samestat(os.fstat(self._pin), database.stat()):
             logger.warning("another database took the place of the lost one and is used", extra={"action": "database"})
             self._site.rebuild.feed_archive_again()
+        self._pin_file(database)
         opened = Database(f"sqlite:///{database}")
         try:
             schema.upgrade(opened)
@@ -130,7 +131,6 @@ class Keeper:
             raise
         self._work, self._lost_at = work, None
         self._suspect.clear()
-        self._pin_file(database)
         return True
 
     def _pin_file(self, database: Path) -> None:

@@ -64,7 +64,7 @@ def examine(database: Path, *, thoroughly: bool = False) -> Condition:
     with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True)) as connection:
         try:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            healthy = not thoroughly or connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+            healthy = not thoroughly or connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise

@@ -13,8 +13,6 @@ from node.console import as_json, console, show_health, show_rule
 @app.command()
 def serve(config: ConfigOption = None) -> None:
     """Run the node: receive, infer, deliver. Ends cleanly on SIGTERM or Ctrl-C; SIGHUP reads config.toml again."""
-    from sqlalchemy.exc import DatabaseError
-
     from db.files import StorageError
     from db.session import UnsafeStorageError
     from node.app import serve as run
@@ -24,8 +22,6 @@ def serve(config: ConfigOption = None) -> None:
         run(settings, config_file.chosen(config))
     except (StorageError, UnsafeStorageError) as error:
         fail(str(error))
-    except DatabaseError as error:
-        fail(f"the database in {settings.storage.path} cannot be used: {error.orig}. Restore it or move it away.")
     except OSError as error:
         fail(f"cannot listen on {settings.dicom.host}:{settings.dicom.port}: {error.strerror}. Check [dicom].")
 

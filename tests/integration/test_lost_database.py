@@ -1,5 +1,6 @@
 """The database is gone, damaged or another one: nothing acknowledged is lost, and the service mends itself."""
 
+import errno
 import logging
 import shutil
 import sqlite3
@@ -23,7 +24,7 @@ from node import work
 from node.config import Config, Settle, StorageSettings
 from node.keeper import Keeper
 from node.rebuild import Rebuild
-from node.work import Site
+from node.work import Site, Work
 from tests.unit.handlers.test_identity import encoded
 from tests.unit.handlers.test_store import receipt
 
@@ -318,6 +319,21 @@ def test_a_second_loss_during_a_rebuild_loses_nothing(known, begin, monkeypatch)
     life.until(lambda: life.rebuild.under_way and life.rows()[0])
     vanish(life)
     life.until(lambda: life.knows(instances) and life.settled())
+
+
+def test_a_new_database_on_which_work_cannot_begin_at_once_is_still_ours(known, monkeypatch, caplog):
+    def fails_once(_work):
+        monkeypatch.setattr(Work, "start", real)
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    life, instances = known
+    real = Work.start
+    monkeypatch.setattr(Work, "start", fails_once)
+    vanish(life)
+    with pytest.raises(OSError, match="allocate"):
+        life.until(lambda: False)
+    life.until(lambda: life.knows(instances))
+    assert "another database" not in caplog.text
 
 
 def test_a_locked_database_stops_neither_start_nor_receiving(known, begin, monkeypatch, caplog):

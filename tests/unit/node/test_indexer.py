@@ -164,8 +164,10 @@ def test_a_file_that_cannot_be_read_for_minutes_is_set_aside_so_that_the_others_
 
     intake.receive(1)
     monkeypatch.setattr(module, "read_spool_file", damaged)
-    later = time.time() + 700
-    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(OSError, match="Input/output"):
+        intake.indexer.run()
+    later = time.monotonic() + 700
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert intake.indexer.run().quarantined == 1
     assert len(intake.aside()) == 1
 
