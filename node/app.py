@@ -13,6 +13,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pydicom
+
 from db.files import Storage
 from db.session import refuse_network_mount
 from handlers.association import Associations
@@ -132,6 +134,8 @@ def serve(config: Config, file: Path | None) -> None:
     logging.basicConfig(
         level=config.log.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    # Its warnings quote the values of headers.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
     logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)
     logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pydicom
+
 from db.files import make_folder_durably, write_durably
 from inference.findings import Findings, Measurement, Refusal
 
@@ -121,6 +123,8 @@ def enter(log_level: str, node_pid: int) -> None:
     die_with(node_pid)
     os.setpgid(0, 0)  # so that what a pipeline starts can be ended with it
     _offer_to_the_kernel()
+    # Its warnings quote the values of headers.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("highdicom").setLevel(logging.WARNING)
     logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
 
