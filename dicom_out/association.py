@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse import DimseServiceType
+from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext
 
