@@ -91,7 +91,7 @@ def _retention(report: RetentionReport) -> str:
     if report.next_at:
         parts.append(f"next go {report.next_at:%Y-%m-%d}")
     if report.kept_longer:
-        parts.append(f"{report.kept_longer} studies kept longer (held, failed, or results not delivered)")
+        parts.append(f"studies kept longer: {report.kept_longer} (held, failed, or results not delivered)")
     if report.removed_at:
         parts.append(f"{report.removed_instances} went {report.removed_at:%Y-%m-%d}")
     return " · ".join(parts)

@@ -438,5 +438,5 @@ def test_status_shows_what_is_held_what_goes_next_and_what_went(archive, monkeyp
     with console.capture() as shown:
         show_health(health.examine(Config(storage=StorageSettings(path=archive.storage.root))))
     line = " ".join(shown.get().split())
-    assert "images: 6, 0.0 GB at 12:00 UTC · kept 30 days · next go 2026-06-21 · 1 studies kept longer" in line
+    assert "images: 6, 0.0 GB at 12:00 UTC · kept 30 days · next go 2026-06-21 · studies kept longer: 1 " in line
     assert "3 went 2026-06-01" in line
