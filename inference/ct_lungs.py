@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference import lung_air, rib_cage, weights
+from inference import lung_air, rib_cage
 from inference.findings import Refusal
 from inference.series import Series
+from inference.weights import Shelf, Verified
 from inference.working_grid import WorkingGrid, coarsen, smoothed, upright
 
 Mask = NDArray[np.bool_]
 logger = logging.getLogger(__name__)
 
-_R231_BATCH = 8
+R231 = "lungmask-r231"
 CLASSICAL_PARAMETERS: Mapping[str, str] = {
     "lung_mask": "classical: rib cage cavity and dependent fill",
     "lung_air_hu": f"< {lung_air.AIR_HU}",
@@ -80,8 +81,8 @@ def find_lungs(series: Series, *, weights_folder: Path, device: str) -> Lungs | 
     inference.weights.WrongWeightsError
         If R231's file is there but not the pinned one.
     """
-    path = weights.find(weights.R231.name, weights_folder)
-    return find_lungs_classical(series) if path is None else find_lungs_r231(series, path, device=device)
+    found = Shelf(weights_folder).find(R231)
+    return find_lungs_classical(series) if found is None else find_lungs_r231(series, found, device=device)
 
 
 def find_lungs_classical(series: Series) -> Lungs | Refusal:
@@ -97,26 +98,23 @@ def find_lungs_classical(series: Series) -> Lungs | Refusal:
     return Lungs(right=upright(right, series.geometry), left=upright(left, series.geometry))
 
 
-def find_lungs_r231(series: Series, path: Path, *, device: str) -> Lungs | Refusal:
+def find_lungs_r231(series: Series, weights: Verified, *, device: str) -> Lungs | Refusal:
     """Find both lungs with lungmask R231.
 
     Parameters
     ----------
     series : Series
         Axial chest CT.
-    path : Path
-        Verified weights.
+    weights : Verified
+        Of the slot `lungmask-r231`.
     device : str
         Torch device.
     """
-    import torch
-    from lungmask import LMInferer
+    from inference.networks.r231 import LungMask
 
-    inferer = LMInferer(modelpath=str(path), force_cpu=True, batch_size=_R231_BATCH, tqdm_disable=True)
-    inferer.device = torch.device(device)
-    inferer.model.to(inferer.device)
     hounsfield = upright(series.pixel_array, series.geometry)
-    labels = upright(inferer.apply(np.ascontiguousarray(hounsfield, dtype=np.int16)), series.geometry)
+    labels = LungMask(weights, device=device)(np.ascontiguousarray(hounsfield, dtype=np.int16))
+    labels = upright(labels, series.geometry)
     voxel_ml = series.geometry.voxel_volume_ml
     volumes_ml = [float((labels == side).sum()) * voxel_ml for side in (1, 2)]
     if min(volumes_ml) < lung_air.MIN_LUNG_ML:
@@ -129,7 +127,7 @@ def find_lungs_r231(series: Series, path: Path, *, device: str) -> Lungs | Refus
         right=labels == 1,
         left=labels == 2,
         parameters={"lung_mask": "lungmask R231"},
-        weights_sha256=weights.R231.sha256,
+        weights_sha256=weights.sha256,
     )
 
 

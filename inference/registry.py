@@ -13,6 +13,7 @@ from inference.card import ModelCard
 from inference.findings import Findings, Refusal
 from inference.pipelines import lung_densitometry
 from inference.series import Series
+from inference.weights import Shelf
 
 
 class Pipeline(Protocol):
@@ -45,5 +46,8 @@ def load(name: str, *, weights: Path) -> Pipeline:
     ------
     KeyError
         If there is no such pipeline.
+    inference.weights.WeightsRefusedError
+        If weights that it cannot do without are not there, or are not what they should be.
     """
+    Shelf(weights).require_for(name)
     return _PIPELINES[name](weights=weights)

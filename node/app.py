@@ -25,6 +25,7 @@ from handlers.store import StoreHandler
 from node import config as config_file
 from node.config import Config, ConfigError
 from node.keeper import Keeper
+from node.needs import unmet
 from node.rebuild import Rebuild
 from node.reloading import reload
 from node.scheduler import Scheduler
@@ -87,6 +88,7 @@ class Node:
 
     def start(self) -> None:
         """Listen, then bring up everything behind."""
+        self._warn_of_weights()
         self._server.start()
         self._scheduler.start()
 
@@ -101,6 +103,7 @@ class Node:
             return
         self._config = change.config
         self._keeper.reload(change.config)
+        self._warn_of_weights()
         for setting in change.waiting:
             logger.warning("%s needs a restart to take effect", setting, extra={"action": "reload"})
         logger.info(
@@ -114,6 +117,10 @@ class Node:
         self._keeper.stop(grace_s=self._config.engine.stop_grace_s)
         self._scheduler.stop()  # last: workers die with the thread that started them
         logger.info("stopped", extra={"action": "stop"})
+
+    def _warn_of_weights(self) -> None:
+        for lack in unmet(self._config.rules, self._config.storage.weights):
+            logger.warning("%s", lack, extra={"action": "weights"})
 
     def _look_at_space(self) -> datetime:
         self._space.look()

@@ -173,6 +173,7 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
 
 def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Series] | Refusal":
     from inference import registry, series
+    from inference.weights import WeightsRefusedError
 
     try:
         with watch.stage("load"):
@@ -180,7 +181,7 @@ def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Se
             pipeline = registry.load(spec.pipeline, weights=spec.weights)
         with watch.stage("pipeline"):
             return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)
-    except series.SeriesRefusedError as error:
+    except (series.SeriesRefusedError, WeightsRefusedError) as error:
         return error.refusal
 
 

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from node import config as config_file
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
 from node.console import as_json, console, show_health, show_rule
+from node.needs import unmet
 
 
 @app.command()
@@ -63,3 +65,5 @@ def check_config(
     console.print("[green]ok[/]", file or (config_file.DEFAULT_FILE if config_file.DEFAULT_FILE.is_file() else ""))
     for rule in settings.rules:
         show_rule(rule)
+    for lack in unmet(settings.rules, settings.storage.weights):
+        console.print(f"[yellow]![/] {escape(lack)}", highlight=False, soft_wrap=True)

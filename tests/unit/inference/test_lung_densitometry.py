@@ -1,4 +1,3 @@
-import hashlib
 import subprocess
 import sys
 from copy import deepcopy
@@ -8,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import ct_lungs, registry, weights
+from inference import ct_lungs, registry
 from inference.findings import Purpose, Refusal
 from inference.pipelines.lung_densitometry import CARD, LungDensitometry
 from inference.series import SeriesRefusedError, load
+from inference.weights import WrongWeightsError, manifest, pins
 from phantom.ct import make_chest
 from phantom.dicom import coronal_reformat, write, write_study
 
@@ -139,7 +139,8 @@ def test_what_shifts_the_numbers_is_said_beside_them(chest_series, tmp_path, mon
         assert word in warnings
 
 
-def test_r231_runs_where_its_pinned_weights_are(tmp_path, monkeypatch, series_of):
+@pytest.fixture
+def r231(tmp_path, monkeypatch):
     """Random weights stand in for R231 here, and nowhere else; its last layer is set to say "no lung"."""
     import torch
     from lungmask.mask import UNet
@@ -149,40 +150,38 @@ def test_r231_runs_where_its_pinned_weights_are(tmp_path, monkeypatch, series_of
     state = network.state_dict()
     state["last.weight"].zero_()
     state["last.bias"].copy_(torch.tensor([1.0, 0.0, 0.0]))
-    path = tmp_path / weights.R231.file
+    slot = manifest.SLOTS[ct_lungs.R231]
+    path = tmp_path / slot.file
     torch.save(state, path)
-    with path.open("rb") as stream:
-        pin = replace(weights.R231, sha256=hashlib.file_digest(stream, "sha256").hexdigest())
-    monkeypatch.setitem(weights.PINNED, weights.R231.name, pin)
+    digest = pins.of_file(path)
+    pin = pins.Pin(kind=pins.PinKind.SHA256, value=digest.sha256)
+    stand_in = slot.model_copy(update={"pin": pin, "size": digest.size})
+    monkeypatch.setattr(manifest, "SLOTS", {slot.name: stand_in})
+    return digest.sha256
+
+
+def test_r231_runs_where_its_pinned_weights_are(r231, tmp_path, series_of):
     small = make_chest(slices=3, rows=64, columns=64, spacing_mm=(40.0, 5.6, 5.6))
     refusal = ct_lungs.find_lungs(series_of(small.hounsfield, small.spacing_mm), weights_folder=tmp_path, device="cpu")
     assert isinstance(refusal, Refusal)
     assert refusal.reason == "R231 found 0 mL of right and 0 mL of left lung."
 
 
-def test_r231_lungs_carry_the_hash_of_the_weights(chest, chest_series, tmp_path, monkeypatch):
-    import lungmask
-    import torch
+def test_r231_lungs_carry_the_hash_of_the_weights(r231, chest, chest_series, tmp_path, monkeypatch):
+    from inference.networks.r231 import LungMask
 
-    class Truth:
-        model = torch.nn.Identity()
+    def truth(_network, hounsfield):
+        assert hounsfield.dtype == np.int16
+        return chest.right_lung.astype(np.uint8) + 2 * chest.left_lung.astype(np.uint8)
 
-        def __init__(self, **_):
-            pass
-
-        def apply(self, hounsfield):
-            assert hounsfield.dtype == np.int16
-            return chest.right_lung.astype(np.uint8) + 2 * chest.left_lung.astype(np.uint8)
-
-    monkeypatch.setattr(lungmask, "LMInferer", Truth)
-    monkeypatch.setattr(weights, "find", lambda *_: tmp_path / "r231.pth")
+    monkeypatch.setattr(LungMask, "apply", truth)
     findings = LungDensitometry(tmp_path)(chest_series, "cpu")
-    assert findings.algorithm.weights_sha256 == weights.R231.sha256
+    assert findings.algorithm.weights_sha256 == r231
     assert findings.algorithm.parameters["lung_mask"] == "lungmask R231"
     np.testing.assert_array_equal(findings.regions[0].mask, chest.right_lung)
 
 
 def test_wrong_r231_weights_stop_the_run(chest_series, tmp_path):
-    (tmp_path / weights.R231.file).write_bytes(b"not R231")
-    with pytest.raises(weights.WrongWeightsError):
+    (tmp_path / manifest.SLOTS[ct_lungs.R231].file).write_bytes(b"not R231")
+    with pytest.raises(WrongWeightsError):
         LungDensitometry(tmp_path)(chest_series, "cpu")

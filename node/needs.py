@@ -1,0 +1,33 @@
+"""Which rules cannot do their work for want of weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.weights.shelf import Shelf, State, required_by
+from node.rules import Rule
+
+
+def unmet(rules: Sequence[Rule], folder: Path) -> list[str]:
+    """Say what rules lack: a line for each slot that a pipeline of theirs cannot do without.
+
+    Weights are looked at and not hashed, as the node's start shall not wait for gigabytes; a job hashes them.
+    """
+    shelf, said = Shelf(folder), []
+    for name, users in users_of(rules).items():
+        for slot in required_by(name):
+            standing = shelf.standing(slot.name, hashed=False)
+            if standing.state is not State.PRESENT:
+                said.append(
+                    f"{name} cannot run ({users}) without the weights {slot.name}: {standing.message}. "
+                    f"To install them: {slot.command}"
+                )
+    return said
+
+
+def users_of(rules: Sequence[Rule]) -> dict[str, str]:
+    """Return each pipeline in use, and the rules that name it, for people."""
+    users: dict[str, list[str]] = {}
+    for rule in rules:
+        for pipeline in rule.pipelines:
+            users.setdefault(pipeline, []).append(repr(rule.name))
+    return {name: f"rule {', '.join(rules)}" for name, rules in users.items()}

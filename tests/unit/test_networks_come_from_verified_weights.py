@@ -1,0 +1,123 @@
+"""No file but the loader's own makes a network that could run with random values."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+MAKERS = (
+    "timm",
+    "torchvision.models",
+    "segmentation_models_pytorch",
+    "monai",
+    "lungmask",
+    "nnunetv2",
+    "torchxrayvision",
+    "inference.networks",
+)
+LOADERS = {"load_network", "load_predictor"}
+LOADS = {"load", "load_state_dict", "load_state_dict_from_url", "from_pretrained"}
+PACKAGES = ("inference", "node", "handlers", "dicom_out", "db", "phantom")
+LOADING = REPOSITORY / "inference" / "weights"
+
+
+def sources() -> list[Path]:
+    return [
+        path
+        for package in PACKAGES
+        for path in (REPOSITORY / package).rglob("*.py")
+        if not path.is_relative_to(LOADING)
+    ]
+
+
+def imported(tree: ast.Module) -> dict[str, str]:
+    """Return the names that a file imports from libraries of networks."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {(alias.asname or alias.name).partition(".")[0]: alias.name for alias in node.names}
+    return {n: origin for n, origin in names.items() if any((origin + ".").startswith(f"{m}.") for m in MAKERS)}
+
+
+def within_loader(tree: ast.Module) -> set[ast.AST]:
+    """Return all that stands inside a call of the loader, and inside functions that are named there."""
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in LOADERS
+    ]
+    inside = {child for call in calls for child in ast.walk(call)}
+    named = {node.id for node in inside if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in named:
+            inside |= set(ast.walk(node))
+    return inside
+
+
+def unverified(source: str, path: str) -> list[str]:
+    """Return each place that makes a network, or reads weights, without the loader."""
+    tree = ast.parse(source)
+    makers, inside, found = imported(tree), within_loader(tree), []
+    takes_verified = "weights: Verified" in source
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or node in inside:
+            continue
+        function = node.func
+        root = function
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        name = root.id if isinstance(root, ast.Name) else ""
+        if name in makers and not (makers[name].startswith("inference.networks") and has_weights(node)):
+            found.append(f"{path}:{node.lineno} calls {makers[name]}")
+        reads = isinstance(function, ast.Attribute) and function.attr in LOADS and name in {"torch", "pickle"}
+        if reads or (isinstance(function, ast.Attribute) and function.attr == "load_state_dict"):
+            found.append(f"{path}:{node.lineno} reads weights")
+    if path.startswith("inference/networks/") and "import LMInferer" in source and not takes_verified:
+        found.append(f"{path} wraps a network without verified weights")
+    return found
+
+
+def has_weights(call: ast.Call) -> bool:
+    """Say whether a network of ours is given weights, which its constructor demands to be verified."""
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any("weights" in ast.unparse(argument) for argument in given)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_no_file_makes_a_network_without_the_loader(path):
+    assert unverified(path.read_text(encoding="utf-8"), str(path.relative_to(REPOSITORY))) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import timm\nnetwork = timm.create_model('efficientnet_b4')",
+        "from torchvision.models import convnext_tiny\nnetwork = convnext_tiny()",
+        "from torchvision.models.detection import fasterrcnn_resnet50_fpn as f\nnetwork = f(num_classes=5)",
+        "import torchxrayvision as xrv\nnetwork = xrv.models.DenseNet(weights='densenet121-res224-all')",
+        "from lungmask import LMInferer\nLMInferer()",
+        "from inference.networks.ltc import LTC\nnetwork = LTC(5)",
+        "import torch\nstate = torch.load('x.pth', weights_only=True)",
+        "import torch\nstate = torch.hub.load_state_dict_from_url('x')",
+        "network.load_state_dict(state)",
+        "import pickle\npickle.load(f)",
+    ],
+)
+def test_this_check_finds_what_it_is_for(source):
+    assert unverified(source, "inference/pipelines/new.py")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from inference.networks.ltc import LTC\nnetwork = load_network(found, lambda: LTC(5))",
+        "import timm\ndef build():\n    return timm.create_model('x')\nnetwork = load_network(found, build)",
+        "from inference.networks.r231 import LungMask\nLungMask(weights, device='cpu')",
+        "import json\njson.load(f)",
+    ],
+)
+def test_this_check_lets_the_loader_pass(source):
+    assert unverified(source, "inference/pipelines/new.py") == []
