@@ -1,7 +1,9 @@
+import errno
+import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
-from node.scheduler import BEAT, Scheduler, Stage
+from node.scheduler import AFTER_FAILURE_AT_MOST, BEAT, Scheduler, Stage
 
 
 def test_a_wake_during_a_run_makes_it_run_again():
@@ -69,3 +71,47 @@ def test_many_wakes_from_many_threads_are_never_lost():
         thread.join()
     assert done.wait(5)
     scheduler.stop()
+
+
+def test_pauses_after_failures_grow_up_to_a_limit_and_begin_anew():
+    plans, fails = [], [True] * 8 + [False, True]
+
+    def run():
+        if fails.pop(0):
+            raise RuntimeError
+
+    stage = Stage("test", run, lambda at: plans.append((at - datetime.now(UTC)).total_seconds()))
+    while fails:
+        stage()
+    most = AFTER_FAILURE_AT_MOST.total_seconds()
+    assert [round(s) for s in plans] == [*(min(2**n, most) for n in range(8)), BEAT.total_seconds(), 1]
+
+
+def test_a_stage_that_just_failed_is_not_hastened_by_wakes():
+    plans = []
+    stage = Stage("test", lambda: 1 / 0, plans.append)
+    stage()
+    for _ in range(100):
+        stage.wake(datetime.now(UTC))
+    assert len(plans) == 1
+
+
+def test_a_fault_of_the_machine_is_one_line_and_a_fault_of_ours_has_its_trace(caplog):
+    caplog.set_level(logging.INFO)
+    errors = [OSError(errno.ENOSPC, "x"), OSError(errno.ENOSPC, "x"), None, ZeroDivisionError()]
+    told = []
+
+    def run():
+        if error := errors.pop(0):
+            raise error
+
+    stage = Stage("index", run, lambda _: None, on_failure=told.append)
+    while errors:
+        stage()
+    assert [(r.levelname, bool(r.exc_info)) for r in caplog.records] == [
+        ("ERROR", False),
+        ("INFO", False),
+        ("ERROR", True),
+    ]
+    assert "stage index waits: the disk is full; make room" in caplog.text
+    assert len(told) == 3
