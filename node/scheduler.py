@@ -19,9 +19,7 @@ logger = logging.getLogger(__name__)
 BEAT = timedelta(seconds=5)
 """How often a stage runs when nothing wakes it: for what another process did, such as `opacity-node resolve`."""
 AFTER_FAILURE = timedelta(seconds=1)
-"""Doubled after each failure in a row ..."""
-AFTER_FAILURE_AT_MOST = timedelta(seconds=30)
-"""... up to this."""
+"""Doubled after each failure in a row, up to the beat."""
 
 RunStage = Callable[[], datetime | None]
 
@@ -95,7 +93,7 @@ class Stage:
                 logger.exception("stage %s failed and will run again", self.name, extra={"action": self.name})
             self._failures += 1
             self._on_failure(error)
-            return datetime.now(UTC) + min(AFTER_FAILURE_AT_MOST, AFTER_FAILURE * (1 << min(self._failures - 1, 10)))
+            return datetime.now(UTC) + AFTER_FAILURE * (1 << min(self._failures - 1, 10))
         self._failures = 0
         self._trouble.end()
         return due

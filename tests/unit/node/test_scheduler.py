@@ -3,7 +3,7 @@ import logging
 import threading
 from datetime import UTC, datetime, timedelta
 
-from node.scheduler import AFTER_FAILURE_AT_MOST, BEAT, Scheduler, Stage
+from node.scheduler import BEAT, Scheduler, Stage
 
 
 def test_a_wake_during_a_run_makes_it_run_again():
@@ -73,7 +73,7 @@ def test_many_wakes_from_many_threads_are_never_lost():
     scheduler.stop()
 
 
-def test_pauses_after_failures_grow_up_to_a_limit_and_begin_anew():
+def test_pauses_after_failures_grow_up_to_the_beat_and_begin_anew():
     plans, fails = [], [True] * 8 + [False, True]
 
     def run():
@@ -83,8 +83,8 @@ def test_pauses_after_failures_grow_up_to_a_limit_and_begin_anew():
     stage = Stage("test", run, lambda at: plans.append((at - datetime.now(UTC)).total_seconds()))
     while fails:
         stage()
-    most = AFTER_FAILURE_AT_MOST.total_seconds()
-    assert [round(s) for s in plans] == [*(min(2**n, most) for n in range(8)), BEAT.total_seconds(), 1]
+    beat = BEAT.total_seconds()
+    assert [round(s) for s in plans] == [*(min(2**n, beat) for n in range(8)), beat, 1]
 
 
 def test_a_stage_that_just_failed_is_not_hastened_by_wakes():
