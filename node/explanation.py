@@ -1,12 +1,13 @@
 """A study and a configuration -> every rule and every stack, condition by condition, for a person to read. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from db.repository.settling import Arrival, StoredInstance
+from db.repository.settling import Arrival, JobKey, StoredInstance
 from inference.card import ModelCard
 from node.config import Config
 from node.header import InstanceHeader
+from node.removed_input import with_input
 from node.routing import Route, applies, origin_of, origins, quiet_time_s, route
 from node.rules import Origin, Rule, Verdict, judge
 from node.stacks import Stack, split
@@ -58,7 +59,11 @@ class Explanation:
 
 
 def explain(
-    study_instance_uid: str, instances: Sequence[StoredInstance], config: Config, cards: Mapping[str, ModelCard]
+    study_instance_uid: str,
+    instances: Sequence[StoredInstance],
+    config: Config,
+    cards: Mapping[str, ModelCard],
+    ended: Collection[JobKey] = (),
 ) -> Explanation:
     """Explain what a configuration does with a study.
 
@@ -72,10 +77,14 @@ def explain(
         That of the node, or one to be tried.
     cards : Mapping[str, ModelCard]
         By pipeline name.
+    ended : collection of JobKey
+        Jobs that ended well: they need no images any more, should those have been removed.
     """
     stacks = split(InstanceHeader.from_json(row.header) for row in instances)
     came = origins(instances)
-    routes = route(stacks, came, rules=config.rules, destinations=config.destinations, cards=cards)
+    routed = route(stacks, came, rules=config.rules, destinations=config.destinations, cards=cards)
+    stored = {row.sop_instance_uid: row for row in instances}
+    routes = [with_input(item, stored, ended) for item in routed]
     return Explanation(
         study_instance_uid=study_instance_uid,
         modalities=tuple(sorted({stack.first.modality or "none" for stack in stacks})),

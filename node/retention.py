@@ -17,7 +17,6 @@ from db.files import Storage, sync_folder, write_durably
 from db.repository import retention
 from db.repository.retention import Holdings, Removal, Terms
 from db.session import Database
-from inference.findings import Refusal
 from node.config import Config
 
 logger = logging.getLogger(__name__)
@@ -204,25 +203,6 @@ def last_report(storage: Storage) -> RetentionReport | None:
         return _REPORT.validate_json((storage.root / _REPORT_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def missing_input(removed_at: Sequence[datetime | None]) -> Refusal | None:
-    """Refuse a selection of which images were removed.
-
-    Parameters
-    ----------
-    removed_at : sequence of datetime or None
-        Of each instance of the selection.
-    """
-    gone = [moment for moment in removed_at if moment is not None]
-    if not gone:
-        return None
-    return Refusal(
-        code="input-gone",
-        reason=f"{len(gone)} of its {len(removed_at)} images were removed on {max(gone):%Y-%m-%d}, "
-        "as [retention] inputs_days says, after their results had been delivered.",
-        remedy="Resend the study.",
-    )
 
 
 def _unlink(root: Path, removals: Sequence[Removal], *, keep_folders_of: Collection[int]) -> None:

@@ -1,9 +1,8 @@
 """Quiet studies -> revisions, with a decision for every stack and a job for each that runs."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -18,9 +17,8 @@ from handlers.association import Associations
 from inference.registry import CARDS
 from node.config import Config
 from node.header import InstanceHeader
-from node.retention import missing_input
+from node.removed_input import job_hash, with_input
 from node.routing import Route, origins, quiet_time_s, route
-from node.selection import selection_hash
 from node.stacks import split
 
 logger = logging.getLogger(__name__)
@@ -176,7 +174,7 @@ class Settler:
         )
         jobs: dict[tuple[str, str], NewJob] = {}
         decisions = []
-        for item in (_with_input(item, stored, ended) for item in routes):
+        for item in (with_input(item, stored, ended) for item in routes):
             key = self._add_job(jobs, item, stored) if item.choice.runs or item.refusal else None
             decisions.append(_decision(item, stored, list(jobs).index(key) if key else None))
         return list(jobs.values()), decisions
@@ -186,7 +184,7 @@ class Settler:
     ) -> tuple[str, str]:
         """Add the job of a route; two rules that want the same share one, with the destinations of both."""
         instances = item.choice.stack.instances
-        digest = _job_hash(item, stored)
+        digest = job_hash(item, stored)
         key = (item.pipeline.name, digest)
         other = jobs.get(key)
         jobs[key] = NewJob(
@@ -207,24 +205,6 @@ class Settler:
 
 def _is_before(spool_name: str, moment: datetime) -> bool:
     return spool_time_s(spool_name) <= moment.timestamp()
-
-
-def _job_hash(item: Route, stored: dict[str, StoredInstance]) -> str:
-    pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
-    digest = selection_hash(item.choice.stack.instances, pixels, item.pipeline.input.header_keywords)
-    if item.refusal:  # a job of its own: the same selection may run for another rule, or after a reload
-        digest = hashlib.sha256(f"{digest} {item.refusal}".encode()).hexdigest()
-    return digest
-
-
-def _with_input(item: Route, stored: dict[str, StoredInstance], ended: Collection[JobKey]) -> Route:
-    """Refuse what would read images that retention removed; a job that ended before needs them no more."""
-    missing = missing_input([stored[i.sop_instance_uid].removed_at for i in item.choice.stack.instances])
-    if missing is None or (item.pipeline.name, item.pipeline.version, _job_hash(item, stored)) in ended:
-        return item
-    if not item.choice.runs:
-        return replace(item, refusal=None)
-    return replace(item, choice=replace(item.choice, runs=False, code=missing.code, reason=str(missing)))
 
 
 def _union(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:

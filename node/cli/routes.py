@@ -34,7 +34,8 @@ def route(
         if found is None:
             fail(f"the node holds no study {study}; `opacity-node status` lists the newest")
         held = found.state is StudyState.HELD
-        explanation = explain(study, settling.instances(session, found.id), tried, CARDS)
+        ended = settling.ended_jobs(session, found.id)
+        explanation = explain(study, settling.instances(session, found.id), tried, CARDS, ended)
     if json:
         print(as_json(explanation))  # noqa: T201 - for a script, not for a terminal
         return

@@ -6,9 +6,12 @@ import pytest
 from sqlalchemy import select, update
 
 from db.models import Decision, Instance, Job, Study
+from db.repository import settling
 from db.states import JobState, StudyState
+from inference.registry import CARDS
 from node.config import Config
 from node.config import Retention as RetentionSettings
+from node.explanation import explain
 from node.retention import Retention
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.node.test_settler import QUIET_S, desk  # noqa: F401 - a fixture
@@ -41,6 +44,13 @@ def rows(desk, kind):  # noqa: F811 - the fixture
         return session.scalars(select(kind).order_by(kind.id)).all()
 
 
+def explained(desk):  # noqa: F811 - the fixture
+    """Return what `route` says of the one stack and the one rule."""
+    with desk.database.read() as session:
+        instances, ended = settling.instances(session, 1), settling.ended_jobs(session, 1)
+    return explain("1.2.3", instances, Config(), CARDS, ended).rules[0].stacks[0].outcomes[0].code
+
+
 def test_a_late_slice_alone_is_refused_with_the_request_to_resend_the_study(emptied):
     emptied.index_late(1, ago_s=SOON)
     emptied.settler.run()
@@ -50,6 +60,7 @@ def test_a_late_slice_alone_is_refused_with_the_request_to_resend_the_study(empt
     assert "Resend the study." in decision.reason
     assert decision.job_id is None
     assert emptied.count_jobs() == 1
+    assert explained(emptied) == "input-gone"
     assert emptied.states() == {"1.2.3": StudyState.SETTLED}
 
 
@@ -69,6 +80,7 @@ def test_what_ran_before_its_images_went_still_counts_as_run(emptied):
     emptied.settler.run()
     decision = rows(emptied, Decision)[-1]
     assert (decision.code, decision.job_id) == ("selected", 1)
+    assert explained(emptied) == "selected"
     assert emptied.count_jobs() == 1
 
 

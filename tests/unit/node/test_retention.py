@@ -20,7 +20,8 @@ from node import retention as module
 from node.config import Config, Destination, StorageSettings
 from node.config import Retention as RetentionSettings
 from node.console import console, show_health
-from node.retention import Retention, last_report, missing_input
+from node.removed_input import missing_input
+from node.retention import Retention, last_report
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAYS = 30
