@@ -3,9 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
 from sqlalchemy.orm import Session
 
 from db.files import sync_folder
@@ -24,6 +21,11 @@ def upgrade(database: Database) -> None:
     SchemaError
         If a later version of the program made it.
     """
+    # Here, because every command would wait for it, and a node that is to listen.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     database.make_file()

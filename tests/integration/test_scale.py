@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import event
@@ -72,3 +74,10 @@ def _reads_all(statement, plan):
     # SQLite counts the entries of an index page by page.
     counts = COUNT_OF_A_TABLE.fullmatch(statement) or statement.startswith(EVERY_IMAGE_ONCE_AN_HOUR)
     return scans and not ends_early and not counts
+
+
+def test_status_waits_for_no_import_that_it_has_no_use_for():
+    heavy = {"alembic", "torch", "scipy", "skimage", "SimpleITK", "highdicom", "apscheduler", "pebble"}
+    code = f"import sys, node.cli, node.health; print(*sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.split() == []
