@@ -93,12 +93,20 @@ class Downloader:
         Certificates to trust instead of those of ``REQUESTS_CA_BUNDLE``, ``SSL_CERT_FILE`` or certifi.
     pause : callable
         Waits so many seconds between attempts.
+    on_pause : callable
+        Told why, before each such wait.
     """
 
-    def __init__(self, *, ca_bundle: Path | None = None, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        ca_bundle: Path | None = None,
+        pause: Callable[[float], None] = time.sleep,
+        on_pause: Callable[[str], None] = lambda _why: None,
+    ) -> None:
         self._session = requests.Session()
         self._verify = str(ca_bundle) if ca_bundle else _verify_by_environment()
-        self._pause = pause
+        self._pause, self._on_pause = pause, on_pause
 
     def fetch(self, wanted: Wanted, on_progress: OnProgress = lambda _done, _of: None) -> None:
         """Fetch a file whole and put it on stable storage.
@@ -122,8 +130,11 @@ class Downloader:
                 return
             if futile > _FUTILE_AT_MOST:
                 break
-            self._pause(_pause_s(last, futile))
-        raise DownloadError(f"{wanted.url}: {last}; gave up. What came is kept: the same command goes on from there.")
+            pause_s = _pause_s(last, futile)
+            self._on_pause(f"{last}; once more in {pause_s:.0f} s")
+            self._pause(pause_s)
+        kept = " What came is kept: the same command goes on from there." if wanted.part.mark else ""
+        raise DownloadError(f"{wanted.url}: {last}; gave up.{kept}")
 
     def _attempt(self, wanted: Wanted, on_progress: OnProgress) -> None:
         mark = wanted.part.mark

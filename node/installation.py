@@ -66,6 +66,7 @@ class Installation:
                 f"To take what comes, and hold to it from then on: {slot.command}"
             )
         with self._locked():
+            self._records()  # unreadable ones are found before gigabytes are fetched
             standing = self._shelf.standing(slot.name)
             if standing.state is State.PRESENT:
                 return None
@@ -139,7 +140,7 @@ class Installation:
             installed = dict(self._records())
             record = installed.pop(slot.name, None)
             path = self._folder / (record.file if record else slot.file)
-            if not path.exists() and record is None:
+            if record is None and not (slot.pin and path.exists()):
                 raise InstallationError(f"{slot.name}: nothing is installed in {self._folder}")
             self._write(installed)
             _remove(path)
@@ -152,7 +153,7 @@ class Installation:
         installed = dict(self._records())
         before = installed.get(slot.name)
         place = self._folder / record.file
-        if place.is_dir():  # of the same hash, by its name; it may have been tampered with
+        if place.is_dir():  # once had the same hash, as its name says
             shutil.rmtree(place)
         if part.is_file():
             _sync(part)

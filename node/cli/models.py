@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
@@ -76,7 +77,8 @@ def fetch(
 
     slots = _chosen(names, pipeline, every=every)
     installation = Installation(to_dir or load_config(config).storage.weights)
-    downloader, failed = Downloader(ca_bundle=ca_bundle), False
+    downloader = Downloader(ca_bundle=ca_bundle, on_pause=lambda why: errors.print(why, style="dim", markup=False))
+    failed = False
     with _progress() as bar:
         for slot in slots:
             task = bar.add_task(slot.name, total=slot.expected_bytes)
@@ -195,10 +197,10 @@ def _plain(standing: Standing, settings: Config) -> dict[str, Any]:
 
 
 def _table(standings: Sequence[Standing], settings: Config) -> Table:
-    table = Table("slot", "state", "sha256", "licence", "for", title=f"weights in {settings.storage.weights}")
-    table.title_justify = "left"
-    for column, narrowest in zip(table.columns, (0, 7, 8, 0, 0), strict=True):
-        column.overflow, column.min_width = "fold", narrowest or None
+    table = Table("slot", "state", "sha256", "licence", "for", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.title, table.title_justify = f"weights in {settings.storage.weights}", "left"
+    for column in table.columns:
+        column.no_wrap, column.overflow = column.header in ("slot", "state", "sha256"), "fold"
     users = users_of(settings.rules)
     for standing in standings:
         slot = standing.slot
@@ -207,7 +209,7 @@ def _table(standings: Sequence[Standing], settings: Config) -> Table:
             f"[{_COLOURS[standing.state]}]{standing.state.value}[/]",
             (standing.sha256 or "")[:8],
             escape(slot.licence),
-            escape("; ".join(_uses(slot, users))),
+            escape("\n".join(_uses(slot, users))),
         )
     return table
 

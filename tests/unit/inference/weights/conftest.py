@@ -1,36 +1,17 @@
-"""Slots and files for tests: a network of two outputs, and the weights folder of a test."""
+"""A weights folder, and slots that a test declares."""
 
-import hashlib
-from types import MappingProxyType
+from functools import partial
 
 import pytest
 
-from inference.weights import Shelf, manifest
-from inference.weights.manifest import Slot
-from inference.weights.pins import Pin, PinKind
-
-
-def sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def pinned(data: bytes) -> Pin:
-    return Pin(kind=PinKind.SHA256, value=sha256(data))
+from inference.weights import Shelf
+from tests import slots
 
 
 @pytest.fixture
 def declare(monkeypatch):
     """Declare slots, and nothing else."""
-
-    def declared(*slots: dict):
-        known = [
-            Slot(**{"title": slot["name"], "file": f"{slot['name']}.pth", "network": "toy", "licence": "MIT", **slot})
-            for slot in slots
-        ]
-        monkeypatch.setattr(manifest, "SLOTS", MappingProxyType({slot.name: slot for slot in known}))
-        return known[0] if len(known) == 1 else known
-
-    return declared
+    return partial(slots.declare, monkeypatch)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from inference.findings import Algorithm
 from inference.weights import MissingWeightsError, Verified, WrongWeightsError, combined_sha256, pins, records
 from inference.weights.records import Record, Records
 from inference.weights.shelf import State
-from tests.unit.inference.weights.conftest import pinned, sha256
+from tests.slots import pinned, sha256
 
 URL = "https://example.org/toy.pth"
 

@@ -1,0 +1,50 @@
+import pytest
+
+from node.needs import unmet, users_of
+from node.rules import Rule
+from tests import slots
+from tests.slots import pinned
+
+RULES = (
+    Rule(name="chest", modality=("CT",), pipelines=("lung-densitometry",), destinations=()),
+    Rule(name="emergency", modality=("CT",), pipelines=("lung-densitometry",), destinations=()),
+)
+URL = "https://example.org/toy.pth"
+
+
+@pytest.fixture
+def declare(monkeypatch):
+    return lambda **slot: slots.declare(monkeypatch, {"name": "toy", "url": URL, "pin": pinned(b"right")} | slot)
+
+
+def test_a_missing_slot_is_one_line_with_its_rules_and_the_command(declare, tmp_path):
+    declare(required_by=["lung-densitometry"])
+    (line,) = unmet(RULES, tmp_path)
+    assert line == (
+        "lung-densitometry cannot run (rule 'chest', 'emergency') without the weights toy: not installed. "
+        "To install them: opacity-node models fetch toy"
+    )
+
+
+def test_a_file_of_a_wrong_size_is_told_without_reading_it(declare, tmp_path):
+    declare(required_by=["lung-densitometry"], size=5)
+    (tmp_path / "toy.pth").write_bytes(b"wrong size")
+    (line,) = unmet(RULES, tmp_path)
+    assert "has 10 bytes, expected 5" in line
+
+
+def test_nothing_is_lacking_where_weights_are_there_optional_or_of_other_pipelines(declare, tmp_path):
+    declare(optional_for=["lung-densitometry"], required_by=["balaitous"])
+    assert unmet(RULES, tmp_path) == []
+    declare(required_by=["lung-densitometry"])
+    (tmp_path / "toy.pth").write_bytes(b"right")
+    assert unmet(RULES, tmp_path) == []
+
+
+def test_as_shipped_no_rule_lacks_anything(tmp_path):
+    assert unmet(RULES, tmp_path) == []
+
+
+def test_each_pipeline_in_use_names_its_rules():
+    assert users_of(RULES) == {"lung-densitometry": "rule 'chest', 'emergency'"}
+    assert users_of(()) == {}
