@@ -14,7 +14,7 @@ from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 from tests.bad_input import BREATHING
-from tests.encodings import LOSSLESS, LOSSY, encode_all
+from tests.encodings import LOSSLESS, encode_all
 from tests.integration.test_bad_input import data_set
 from tests.integration.test_serve import finished, stored, until
 from tests.orthanc import Orthanc
@@ -41,10 +41,8 @@ def declared(character_set, name, codec):
 
 SCRIPTS = {
     "ascii": Script(None, b"Smith^John"),
-    "latin": declared("ISO_IR 100", "Müller^Jürgen", "latin-1"),
     "cyrillic": declared("ISO_IR 144", "Люксембург^Роза", "iso8859-5"),
     "arabic": declared("ISO_IR 127", "قباني^لنزار", "iso8859-6"),
-    "greek": declared("ISO_IR 126", "Διονυσιος^Σ", "iso8859-7"),
     "utf-8": declared("ISO_IR 192", "Wang^XiaoDong=王^小東=", "utf-8"),
     "gb18030": declared("GB18030", "Wang^XiaoDong=王^小东=", "gb18030"),
     "gbk": declared("GBK", "Wang^XiaoDong=王^小东=", "gbk"),
@@ -64,7 +62,7 @@ SCRIPTS = {
     "wrongly declared": declared("ISO_IR 192", "Müller^Jürgen", "latin-1"),
     "undeclared": declared(None, "王^小东", "gbk"),
 }
-STUDIES = dict(zip((*LOSSLESS, *LOSSY), SCRIPTS, strict=True))
+STUDIES = dict(zip((*LOSSLESS, "jpeg-baseline"), SCRIPTS, strict=True))
 """Which script travels in which encoding; each once, as one does not care for the other."""
 
 
@@ -79,8 +77,6 @@ def write_study(folder: Path, script: Script, entropy: str) -> list[Path]:
         else:
             dataset.SpecificCharacterSet = script.character_set
         dataset.PatientName = placeholder.decode()
-        # What near-lossless JPEG-LS can hold; the values are the same.
-        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
     paths = write(folder, datasets)
     for path in paths:
         path.write_bytes(path.read_bytes().replace(placeholder, name, 1))
@@ -159,12 +155,11 @@ def test_every_lossless_encoding_gives_the_same_numbers(encoding, arena):
     assert job.summary["regions"] == reference["regions"]
 
 
-@pytest.mark.parametrize("encoding", LOSSY)
-def test_lossy_encodings_give_nearly_the_same_volume(encoding, arena):
-    def volume(name):
-        return next(m["value"] for m in arena.job(name).summary["measurements"] if m["name"] == "Volume")
+def test_eight_bits_of_jpeg_give_nearly_the_same_volume(arena):
+    def volume(encoding):
+        return next(m["value"] for m in arena.job(encoding).summary["measurements"] if m["name"] == "Volume")
 
-    assert volume(encoding) == pytest.approx(volume("explicit"), rel=0.01)
+    assert volume("jpeg-baseline") == pytest.approx(volume("explicit"), rel=0.01)
 
 
 @pytest.mark.parametrize("encoding", STUDIES)
@@ -189,13 +184,14 @@ def dcmdump_names(path):
 def test_orthanc_shows_results_under_the_name_that_it_shows_for_the_source(arena):
     orthanc = arena.orthanc
     peer = Peer(host=orthanc.host, port=orthanc.port, ae_title=orthanc.ae_title, our_ae_title="TEST")
-    sources = [paths[0] for encoding, paths in arena.sent.items() if encoding not in BY_OUR_SENDER]
+    # Orthanc 1.10 knows no HTJ2K, and hangs up on a deflated stream of odd length, which a file may hold.
+    sources = [paths[0] for encoding, paths in arena.sent.items() if encoding not in {"htj2k", "deflated"}]
     assert send_files(sources, peer).stored == len(sources)
     shown = defaultdict(list)
     for instance in orthanc.instances():
         tags = orthanc.tags(instance)
         shown[tags["StudyInstanceUID"]].append(tags["PatientName"])
-    assert sorted(len(names) for names in shown.values()) == [4] + [5] * len(sources)
+    assert sorted(len(names) for names in shown.values()) == [4, 4] + [5] * len(sources)
     assert [names for names in shown.values() if len(set(names)) != 1] == []
     assert "Люксембург^Роза" in {names[0] for names in shown.values()}
 
