@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
@@ -227,7 +227,8 @@ def requeue_running(session: Session) -> int:
 
 def _record_results(session: Session, job: Job, results: Sequence[NewResult], *, now: datetime) -> None:
     state = DeliveryState.PENDING if job.superseded_by_id is None else DeliveryState.CANCELLED
-    for position, result in enumerate(results):
+    last = session.scalar(select(func.max(Result.position)).where(Result.job_id == job.id))
+    for position, result in enumerate(results, start=0 if last is None else last + 1):  # a notice may be before them
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
         if known is not None and known.sha256 == result.sha256:
             continue  # an equal job made it before, and it is on its way

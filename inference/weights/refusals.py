@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from inference.findings import Refusal
 from inference.weights.manifest import Slot
 
+RERUN = "opacity-node models rerun"
+MISSING, WRONG = CODES = ("weights-missing", "weights-wrong")
+
 
 class WeightsRefusedError(Exception):
     """A pipeline cannot run for want of its weights."""
@@ -21,9 +24,9 @@ class MissingWeightsError(WeightsRefusedError):
         names = ", ".join(slot.name for slot in slots)
         super().__init__(
             Refusal(
-                code="weights-missing",
+                code=MISSING,
                 reason=f"Weights are not installed: {names}.",
-                remedy=f"Install them ({install_command(slots)}) and send the study again.",
+                remedy=f"Install them ({install_command(slots)}), then run what was refused ({RERUN}).",
             )
         )
         self.slots = tuple(slots)
@@ -35,10 +38,10 @@ class WrongWeightsError(WeightsRefusedError):
     def __init__(self, slot: Slot, why: str) -> None:
         super().__init__(
             Refusal(
-                code="weights-wrong",
+                code=WRONG,
                 reason=f"The weights {slot.name} cannot be used: {why}.",
                 remedy=f"Nothing was deleted; install the right ones ({slot.command}) or take these away "
-                f"(opacity-node models remove {slot.name}).",
+                f"(opacity-node models remove {slot.name}), then run what was refused ({RERUN}).",
             )
         )
         self.slot = slot

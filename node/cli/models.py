@@ -12,8 +12,9 @@ from rich.table import Table
 
 from inference.weights import manifest
 from inference.weights.manifest import Slot
+from inference.weights.refusals import WeightsRefusedError
 from inference.weights.shelf import Shelf, Standing, State, required_by
-from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
 from node.config import Config
 from node.console import as_json, console, errors
 from node.needs import users_of
@@ -142,6 +143,40 @@ def remove(
     except InstallationError as error:
         fail(str(error))
     console.print(f"{name}: {path} deleted", markup=False, soft_wrap=True)
+
+
+@models_app.command()
+def rerun(config: ConfigOption = None) -> None:
+    """Run jobs that were refused for want of weights, where all that their pipeline needs is there now."""
+    from db.repository import reruns
+    from inference.weights.refusals import CODES
+
+    settings = load_config(config)
+    with open_database(settings) as database:
+        with database.read() as session:
+            refused = reruns.refused(session, CODES)
+        lacking = {job.pipeline: why for job in refused if (why := _lack(settings, job.pipeline))}
+        ready = [job.id for job in refused if job.images_are_there and job.pipeline not in lacking]
+        with database.write() as session:
+            queued = reruns.requeue(session, ready)
+    for why in lacking.values():
+        errors.print(why, markup=False, soft_wrap=True)
+    if gone := sum(not job.images_are_there for job in refused):
+        errors.print(f"{gone} refused jobs cannot run: their images are gone (retention)")
+    console.print(f"{queued} of {len(refused)} jobs that were refused for want of weights are queued again")
+
+
+def _lack(settings: Config, pipeline: str) -> str:
+    """Say what keeps a pipeline from running; nothing where nothing does."""
+    shelf = Shelf(settings.storage.weights)
+    try:
+        shelf.require_for(pipeline)
+        for slot in manifest.SLOTS.values():
+            if pipeline in slot.optional_for:
+                shelf.find(slot.name)
+    except WeightsRefusedError as error:
+        return f"{pipeline}: {error.refusal.reason} {error.refusal.remedy}"
+    return ""
 
 
 def _named(names: Sequence[str] | None) -> list[Slot]:

@@ -181,7 +181,7 @@ def test_all_that_is_missing_is_named_with_the_commands(declare, shelf, put):
     assert refusal.reason == "Weights are not installed: pinned, unpinned, own, folder."
     assert refusal.remedy == (
         "Install them (opacity-node models fetch pinned unpinned --accept-unpinned; opacity-node models add own PATH; "
-        "opacity-node models add folder PATH) and send the study again."
+        "opacity-node models add folder PATH), then run what was refused (opacity-node models rerun)."
     )
 
 
