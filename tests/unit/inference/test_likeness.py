@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import JPEGLSLossless, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from inference.likeness import same_image
 from phantom.ct import make_chest
@@ -34,7 +34,7 @@ def corrected(dataset):
     dataset.PatientName, dataset.PatientID, dataset.AccessionNumber = "Right^Name", "17", "A"
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
 def test_another_header_and_transfer_syntax_make_no_other_image(written, syntax):
     def change(dataset):
         dataset.compress(syntax)
