@@ -3,22 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from inference.weights.shelf import Shelf, State, required_by
+from inference.weights import manifest
+from inference.weights.shelf import Shelf, State
 from node.rules import Rule
 
 
 def unmet(rules: Sequence[Rule], folder: Path) -> list[str]:
-    """Say what rules lack: a line for each slot that a pipeline of theirs cannot do without.
+    """Say what rules lack: a line for each slot that is empty though a pipeline needs it, or wrongly filled.
 
     Weights are looked at and not hashed, as the node's start shall not wait for gigabytes; a job hashes them.
     """
     shelf, said = Shelf(folder), []
     for name, users in users_of(rules).items():
-        for slot in required_by(name):
+        for slot in manifest.SLOTS.values():
+            bad = {State.MISSING, State.WRONG} if name in slot.required_by else {State.WRONG}
+            if name not in (*slot.required_by, *slot.optional_for):
+                continue
             standing = shelf.standing(slot.name, hashed=False)
-            if standing.state is not State.PRESENT:
+            if standing.state in bad:
                 said.append(
-                    f"{name} cannot run ({users}) without the weights {slot.name}: {standing.message}. "
+                    f"{name} cannot run ({users}) with the weights {slot.name} {standing.state}: {standing.message}. "
                     f"To install them: {slot.command}"
                 )
     return said

@@ -212,12 +212,12 @@ def _judge(slot: Slot, record: Record | None, path: Path, *, hashed: bool) -> St
         size = sum(part[2] for part in signature)
         expected = slot.size if slot.pin and slot.size else record.size if record else None
         if expected is not None and size != expected:
-            return standing(f"{path} has {size} bytes, expected {expected}")
+            return standing(f"{path.name} has {size} bytes, expected {expected}")
         if not hashed:
             return standing("")
         digest = _digest(path, signature)
     except (OSError, ValueError) as error:
-        return standing(f"{path} cannot be read: {error}")
+        return standing(f"{path.name} cannot be read: {error.strerror if isinstance(error, OSError) else error}")
     return standing(mismatch(slot, digest, record), digest.sha256)
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 
 from node import download
 from node.cli import app
+from node.cli.models import models_app
 from tests import slots
 from tests.file_server import FileServer, says
 from tests.slots import pinned, sha256
@@ -57,6 +60,14 @@ def known(monkeypatch, server):
         {"name": "own", "outputs": ["a", "b"], "output_key": "bias", "required_by": ["balaitous"]},
         {"name": "start", "url": server.url("start.pth"), "pin": pinned(RIGHT), "training_start_for": ["balaitous"]},
     )
+
+
+def test_every_command_that_the_documentation_names_is_there(run):
+    document = Path(__file__).parents[2] / "docs" / "weights.md"
+    named = set(re.findall(r"opacity-node models (\w+)", document.read_text(encoding="utf-8")))
+    assert named == {command.name or command.callback.__name__ for command in models_app.registered_commands}
+    for name in named:
+        assert run("models", name, "--help").exit_code == 0
 
 
 def states(run):
@@ -173,6 +184,6 @@ def test_verify_hashes_anew_and_fails_for_what_is_wrong(run, known, tmp_path):
 def test_check_config_names_every_slot_that_a_rule_lacks(run, known, tmp_path):
     done = run("check-config")
     assert done.exit_code == 0
-    assert "! lung-densitometry cannot run (rule 'chest CT') without the weights pinned" in done.output
+    assert "! lung-densitometry cannot run (rule 'chest CT') with the weights pinned missing" in done.output
     run("models", "fetch", "pinned")
     assert "cannot run" not in run("check-config").output

@@ -117,7 +117,7 @@ def test_the_node_says_at_its_start_what_a_rule_lacks(toy, config, caplog):
     node.stop()
     (warning,) = [r for r in caplog.records if getattr(r, "action", "") == "weights"]
     assert warning.levelname == "WARNING"
-    assert "without the weights toy" in warning.getMessage()
+    assert "with the weights toy missing" in warning.getMessage()
     assert "opacity-node models fetch toy" in warning.getMessage()
 
 

@@ -21,7 +21,7 @@ def test_a_missing_slot_is_one_line_with_its_rules_and_the_command(declare, tmp_
     declare(required_by=["lung-densitometry"])
     (line,) = unmet(RULES, tmp_path)
     assert line == (
-        "lung-densitometry cannot run (rule 'chest', 'emergency') without the weights toy: not installed. "
+        "lung-densitometry cannot run (rule 'chest', 'emergency') with the weights toy missing: not installed. "
         "To install them: opacity-node models fetch toy"
     )
 
@@ -31,6 +31,13 @@ def test_a_file_of_a_wrong_size_is_told_without_reading_it(declare, tmp_path):
     (tmp_path / "toy.pth").write_bytes(b"wrong size")
     (line,) = unmet(RULES, tmp_path)
     assert "has 10 bytes, expected 5" in line
+
+
+def test_optional_weights_that_are_wrong_are_told_as_they_stop_the_pipeline_too(declare, tmp_path):
+    declare(optional_for=["lung-densitometry"], size=5)
+    (tmp_path / "toy.pth").write_bytes(b"wrong size")
+    (line,) = unmet(RULES, tmp_path)
+    assert "with the weights toy wrong" in line
 
 
 def test_nothing_is_lacking_where_weights_are_there_optional_or_of_other_pipelines(declare, tmp_path):
