@@ -14,15 +14,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from node.answers import AgainError, DownloadError, check_status, mark_of
 from node.partial import Partial
 
 _CHUNK = 1 << 16  # what a cut costs at most
@@ -32,29 +30,7 @@ _FUTILE_AT_MOST = 5
 _ATTEMPTS_AT_MOST = 50
 _PAUSE_AT_MOST_S = 120.0
 _TIMEOUT_S = (20.0, 60.0)
-_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-_IN_WORDS = {
-    401: "wants a password",
-    403: "forbids it: a proxy may block it, or the file may no longer be public",
-    404: "has no such file (any more)",
-    407: "is behind a proxy that wants a password; put it into HTTPS_PROXY",
-    410: "has removed it",
-    451: "may not give it out",
-}
-
 OnProgress = Callable[[int, int | None], None]
-
-
-class DownloadError(Exception):
-    """A file cannot be fetched; the message says why, and what else can be done."""
-
-
-class _AgainError(Exception):
-    """What may pass."""
-
-    def __init__(self, why: str, *, after_s: float | None = None) -> None:
-        super().__init__(why)
-        self.after_s = after_s
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +98,7 @@ class Downloader:
             before = wanted.part.size
             try:
                 self._attempt(wanted, on_progress)
-            except _AgainError as error:
+            except AgainError as error:
                 futile = 0 if wanted.part.size > before else futile + 1
                 last = error
             else:
@@ -146,14 +122,14 @@ class Downloader:
                 if wanted.part.size == wanted.size:
                     return
                 wanted.part.drop()
-                raise _AgainError("the server's file is shorter than what came")
-            _check_status(wanted.url, response)
+                raise AgainError("the server's file is shorter than what came")
+            check_status(wanted.url, response)
             start = _start(wanted, response)
             total = _total(wanted, response, start)
             _check_room(wanted.path.parent, (total or wanted.about or 0) - start)
             if start == 0:
                 wanted.part.drop()  # before the new mark is noted: old bytes under it would be taken for the new file's
-            wanted.part.begin(_mark(response))
+            wanted.part.begin(mark_of(response))
             _receive(wanted, response, start=start, total=total, on_progress=on_progress)
 
     def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
@@ -170,9 +146,9 @@ class Downloader:
                     f"certificates: --ca-bundle FILE, or REQUESTS_CA_BUNDLE"
                 ) from error
             except requests.exceptions.ProxyError as error:
-                raise _AgainError(f"the proxy does not let us through ({_said(error)}); see HTTPS_PROXY") from error
+                raise AgainError(f"the proxy does not let us through ({_said(error)}); see HTTPS_PROXY") from error
             except (requests.ConnectionError, requests.Timeout) as error:
-                raise _AgainError(f"{urlsplit(where).hostname} cannot be reached ({_said(error)})") from error
+                raise AgainError(f"{urlsplit(where).hostname} cannot be reached ({_said(error)})") from error
             except (requests.RequestException, OSError) as error:
                 raise DownloadError(f"{where}: {_said(error)}") from error
             if not response.is_redirect:
@@ -203,13 +179,13 @@ def _receive(
             file.flush()
             os.fsync(file.fileno())
     except requests.RequestException as error:
-        raise _AgainError(f"the connection was cut after {wanted.part.size} bytes") from error
+        raise AgainError(f"the connection was cut after {wanted.part.size} bytes") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DownloadError(f"the disk of {wanted.path.parent} is full; free some room and repeat") from error
         raise DownloadError(f"{wanted.path} cannot be written: {error.strerror}") from error
     if limit is not None and done < limit:
-        raise _AgainError(f"the connection was cut after {done} of {limit} bytes")
+        raise AgainError(f"the connection was cut after {done} of {limit} bytes")
 
 
 def _start(wanted: Wanted, response: requests.Response) -> int:
@@ -218,9 +194,9 @@ def _start(wanted: Wanted, response: requests.Response) -> int:
         return 0
     kept = wanted.part.size
     said = response.headers.get("Content-Range", "")
-    if not said.startswith(f"bytes {kept}-") or _mark(response) not in ("", wanted.part.mark):
+    if not said.startswith(f"bytes {kept}-") or mark_of(response) not in ("", wanted.part.mark):
         wanted.part.drop()
-        raise _AgainError("the server's file changed meanwhile")
+        raise AgainError("the server's file changed meanwhile")
     return kept
 
 
@@ -234,29 +210,7 @@ def _total(wanted: Wanted, response: requests.Response, start: int) -> int | Non
     return total
 
 
-def _check_status(url: str, response: requests.Response) -> None:
-    code = response.status_code
-    if code in _TRY_AGAIN:
-        raise _AgainError(f"the server answers {code} {response.reason}", after_s=_retry_after_s(response))
-    if code not in (requests.codes.ok, requests.codes.partial_content):
-        words = _IN_WORDS.get(code, f"answers {response.reason or 'nothing that we know'}")
-        raise DownloadError(
-            f"{url}: the server {words} ({code}). If you have the file: opacity-node models add NAME FILE"
-        )
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise DownloadError(f"{url}: a web page came instead of the file; does a proxy want you to log in?")
-
-
-def _retry_after_s(response: requests.Response) -> float | None:
-    said = response.headers.get("Retry-After", "").strip()
-    if said.isdigit():
-        return float(said)
-    with suppress(ValueError, TypeError):
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
-    return None
-
-
-def _pause_s(error: _AgainError, futile: int) -> float:
+def _pause_s(error: AgainError, futile: int) -> float:
     """Return how long to wait; a server that wants more than we are ready to wait ends it.
 
     Raises
@@ -267,12 +221,6 @@ def _pause_s(error: _AgainError, futile: int) -> float:
     if error.after_s is not None and error.after_s > _PAUSE_AT_MOST_S:
         raise DownloadError(f"{error}, and asks to come back in {error.after_s:.0f} s; repeat the command then")
     return error.after_s if error.after_s is not None else min(2.0**futile, _PAUSE_AT_MOST_S)
-
-
-def _mark(response: requests.Response) -> str:
-    """Return what tells this file from a later one; a weak tag does not (RFC 9110 13.1.5)."""
-    tag = response.headers.get("ETag", "")
-    return tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
 
 
 def _check_room(folder: Path, needed: int) -> None:

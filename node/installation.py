@@ -55,7 +55,7 @@ class Installation:
         ------
         InstallationError
             If it has no published file, is unpinned and that is not accepted, or what came is not the file.
-        node.download.DownloadError
+        node.answers.DownloadError
             If it cannot be had.
         """
         if slot.url is None:

@@ -73,7 +73,8 @@ def fetch(
 
     Exits 1 if any could not be had; the others are installed all the same.
     """
-    from node.download import Downloader, DownloadError
+    from node.answers import DownloadError
+    from node.download import Downloader
     from node.installation import Installation, InstallationError
 
     slots = _chosen(names, pipeline, every=every)

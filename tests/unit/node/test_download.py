@@ -10,7 +10,8 @@ from email.utils import format_datetime
 import pytest
 
 from node import download
-from node.download import Downloader, DownloadError, Wanted
+from node.answers import DownloadError
+from node.download import Downloader, Wanted
 from tests import file_server
 from tests.file_server import FileServer, blind, claims, cut, hangs_up, leads_to, says, web_page, without_length
 

@@ -12,7 +12,8 @@ import torch
 from inference.weights import Shelf, pins, records
 from inference.weights.shelf import State
 from node import installation
-from node.download import Downloader, DownloadError
+from node.answers import DownloadError
+from node.download import Downloader
 from node.installation import Installation, InstallationError
 from tests import slots
 from tests.file_server import FileServer, claims, cut, leads_to, says
