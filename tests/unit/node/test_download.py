@@ -385,3 +385,19 @@ def test_a_redirect_from_https_to_http_is_not_followed(certificate, server, tmp_
         with pytest.raises(DownloadError, match="nothing protects"):
             Attempt(tmp_path, secure.url()).run(ca_bundle=certificate[0])
     assert server.requests == []
+
+
+def test_a_death_before_the_first_byte_of_a_changed_file_leaves_no_old_bytes_under_its_mark(
+    server, attempt, tmp_path, monkeypatch
+):
+    attempt.path.write_bytes(b"bytes of the file before")
+    (tmp_path / "weights.pth.part.json").write_text(json.dumps({"url": server.url(), "mark": '"zero"'}))
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(download, "_receive", die)
+        with pytest.raises(KeyboardInterrupt):
+            attempt.run()
+    assert attempt.run() == DATA
