@@ -1,6 +1,7 @@
 """Queued jobs -> engine -> results, deliveries and success in one transaction."""
 
 import logging
+import queue
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,7 +53,7 @@ class Dispatcher:
         self.reload(config)
         self._accepting = True
         self._trouble = Trouble("ends of jobs wait to be recorded", logger)
-        self._unrecorded: list[tuple[JobSpec, JobOutcome | Failure]] = []
+        self._unrecorded: queue.SimpleQueue[tuple[JobSpec, JobOutcome | Failure]] = queue.SimpleQueue()
 
     def reload(self, config: Config) -> None:
         """Use other settings for every job that starts or fails from now on."""
@@ -65,11 +66,10 @@ class Dispatcher:
         Returns
         -------
         datetime or None
-            When the next failed job is to be tried again.
+            When the next failed job is to be tried again; None while no device is free, as the end of a job tells.
         """
-        unrecorded, self._unrecorded = self._unrecorded, []
-        for spec, outcome in unrecorded:
-            self._conclude(spec, outcome)
+        for _ in range(self._unrecorded.qsize()):
+            self._conclude(*self._unrecorded.get_nowait())
         while self._accepting and (device := self._engine.free_device()) is not None:
             with self._database.write() as session:
                 job = jobs.start_next(session, device=device, now=datetime.now(UTC))
@@ -83,8 +83,10 @@ class Dispatcher:
                 logger.exception("job %d could not be started", job.id, extra={"action": "job", "job": job.id})
                 self._conclude(spec, Failure(ending=Ending.FAULT, message=f"could not be started: {error}"))
                 break
-        if self._unrecorded:
+        if not self._unrecorded.empty():
             return datetime.now(UTC) + _RECORD_AGAIN
+        if not self._accepting or self._engine.free_device() is None:
+            return None
         with self._database.read() as session:
             return jobs.next_retry_at(session)
 
@@ -130,7 +132,7 @@ class Dispatcher:
         except Exception as error:
             if not self._trouble.met(error):
                 logger.exception("the end of job %d could not be recorded yet", spec.job_id, extra={"action": "job"})
-            self._unrecorded.append((spec, outcome))
+            self._unrecorded.put((spec, outcome))
         else:
             self._trouble.end()
 

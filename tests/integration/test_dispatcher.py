@@ -1,8 +1,11 @@
 """What the dispatcher does when the engine or the database fails it."""
 
+import sys
 import threading
 import time
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
@@ -18,6 +21,7 @@ from node.config import Config, EngineSettings
 from node.dispatcher import Dispatcher
 from node.ending import Ending, Failure
 from node.engine import LocalEngine
+from node.scheduler import Stage
 from node.worker import JobOutcome, ResultFile
 from tests.integration import engine_runs
 from tests.integration.engine_runs import by_pipeline_name
@@ -99,6 +103,51 @@ def test_an_engine_that_cannot_start_a_job_leaves_none_running(office):
             job.not_before = NOW
     dispatcher.run()
     assert JobState.RUNNING in states(database)
+
+
+def test_a_job_that_is_due_again_while_no_device_is_free_waits_for_one_and_keeps_nobody_busy(office):
+    dispatcher, engine, database = office
+    with database.write() as session:
+        job = session.get_one(Job, 2)
+        job.state, job.attempts, job.not_before = JobState.FAILED, 1, NOW - timedelta(seconds=1)
+        job.ranks_at = NOW + timedelta(days=1)
+    passes = []
+
+    def run():
+        passes.append(engine.running)
+        return dispatcher.run()
+
+    stage = Stage("dispatch", run, lambda _at: None)
+    stage()
+    assert engine.running[0].job_id == 1
+    assert dispatcher.run() is None
+    engine.end(outcome())
+    dispatcher.run()
+    assert engine.running[0].job_id == 2
+    assert len(passes) == 1
+
+
+def test_no_end_is_lost_that_comes_while_others_are_recorded_again(office, monkeypatch):
+    """Every end fails to be recorded; runs in one thread take up what ends in others put down."""
+    dispatcher, _, _ = office
+    monkeypatch.setattr(dispatcher, "_record_failure", lambda *_: 1 / 0)
+    monkeypatch.setattr(dispatcher, "_trouble", SimpleNamespace(met=lambda _: True))
+    ends = [(SimpleNamespace(job_id=number), Failure(ending=Ending.FAULT, message="")) for number in range(2000)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for half in (ends[::2], ends[1::2]):
+                pool.submit(lambda half=half: [dispatcher._conclude(*end) for end in half])
+            for _ in range(5):
+                dispatcher.run()
+    finally:
+        sys.setswitchinterval(interval)
+    recorded = []
+    monkeypatch.setattr(dispatcher, "_record_failure", lambda spec, _: recorded.append(spec.job_id))
+    monkeypatch.setattr(dispatcher, "_trouble", SimpleNamespace(end=lambda: None))
+    dispatcher.run()
+    assert sorted(recorded) == list(range(2000))
 
 
 def test_an_end_that_cannot_be_recorded_is_recorded_later(office, monkeypatch):
