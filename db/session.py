@@ -54,7 +54,8 @@ class Database:
     """
 
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self.engine: Engine = create_engine(url)
+        # Errors are logged, and parameters hold patients' names.
+        self.engine: Engine = create_engine(url, hide_parameters=True)
         self._files: _OpenFiles | None = None
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", lambda connection, _: _configure_sqlite(connection, busy_timeout_s))

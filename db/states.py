@@ -34,6 +34,8 @@ class InstanceRole(StrEnum):
     CONFLICT = "conflict"
     OWN_RESULT = "own-result"
     """One of our results that came back; kept, and otherwise as if it had not come."""
+    EXCLUDED = "excluded"
+    """Of another patient than the study, by a person's decision."""
 
 
 class SettleReason(StrEnum):

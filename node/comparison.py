@@ -42,8 +42,9 @@ def same_images(storage: Storage, database: Database, received: Sequence[Receive
         for instance in received
         if (row := known.get(instance.sop_instance_uid)) and _stands_where(row, instance)
     ]
-    alike = {instance.spool_name for instance, row in again if _equal_pixel_bytes(instance, row)}
-    unclear = [(i, row) for i, row in again if i.spool_name not in alike and not row.removed]
+    # What retention removed cannot be compared any more; where it stands and what it is called must do.
+    alike = {instance.spool_name for instance, row in again if row.removed or _equal_pixel_bytes(instance, row)}
+    unclear = [(i, row) for i, row in again if i.spool_name not in alike]
     answers = _compare([(storage.root / row.path, storage.spool / i.spool_name) for i, row in unclear])
     return frozenset(alike | {i.spool_name for (i, _), same in zip(unclear, answers, strict=True) if same})
 
@@ -92,6 +93,10 @@ def _compare(pairs: Sequence[tuple[Path, Path]]) -> list[bool]:
 def _answer(future: "ProcessFuture[bool]") -> bool:
     try:
         return bool(future.result())
+    except FileNotFoundError:
+        return False  # the file that we had is lost: a person must know
+    except (OSError, MemoryError):
+        raise  # of this machine, not of the images: they stay in the spool, and are compared again
     except Exception as error:  # noqa: BLE001 - whatever a decoder raises or dies of, the images differ
         logger.warning(
             "two receipts of an instance cannot be compared (%s)", type(error).__name__, extra={"action": "index"}

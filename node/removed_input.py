@@ -11,7 +11,9 @@ from node.routing import Route
 from node.selection import selection_hash
 
 
-def with_input(item: Route, stored: Mapping[str, StoredInstance], ended: Collection[JobKey]) -> Route:
+def with_input(
+    item: Route, stored: Mapping[str, StoredInstance], ended: Collection[JobKey], identity: Sequence[str] = ()
+) -> Route:
     """Refuse what would read images that were removed; a job that ended needs them no more.
 
     Parameters
@@ -22,21 +24,28 @@ def with_input(item: Route, stored: Mapping[str, StoredInstance], ended: Collect
         All of the study, by SOP Instance UID.
     ended : collection of JobKey
         Jobs of earlier revisions that ended well.
+    identity : sequence of str
+        The patient that a person decided for; empty where nobody had to.
     """
     missing = missing_input([stored[i.sop_instance_uid].removed_at for i in item.choice.stack.instances])
-    if missing is None or (item.pipeline.name, item.pipeline.version, job_hash(item, stored)) in ended:
+    if missing is None or (item.pipeline.name, item.pipeline.version, job_hash(item, stored, identity)) in ended:
         return item
     if not item.choice.runs:
         return replace(item, refusal=None)
     return replace(item, choice=replace(item.choice, runs=False, code=missing.code, reason=str(missing)))
 
 
-def job_hash(item: Route, stored: Mapping[str, StoredInstance]) -> str:
-    """Return the hash that tells the job of a route from others of its pipeline."""
+def job_hash(item: Route, stored: Mapping[str, StoredInstance], identity: Sequence[str]) -> str:
+    """Return the hash that tells the job of a route from others of its pipeline.
+
+    A decision about the patient is part of it: what was made before may bear another name.
+    """
     pixels = {uid: row.pixel_sha256 for uid, row in stored.items()}
     digest = selection_hash(item.choice.stack.instances, pixels, item.pipeline.input.header_keywords)
     if item.refusal:  # a job of its own: the same selection may run for another rule, or after a reload
         digest = hashlib.sha256(f"{digest} {item.refusal}".encode()).hexdigest()
+    if identity:
+        digest = hashlib.sha256(f"{digest} {tuple(identity)}".encode()).hexdigest()
     return digest
 
 

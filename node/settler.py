@@ -126,7 +126,7 @@ class Settler:
                 return
             stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
             ended = settling.ended_jobs(session, study.id)
-            jobs, decisions = self._decide(stored, ended)
+            jobs, decisions = self._decide(stored, ended, study.chosen_identity)
             hold = self._hold(session, study, jobs)
             new = (
                 settling.settle(session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions)
@@ -153,15 +153,25 @@ class Settler:
         if disagreement is not None:
             holding.hold(session, study.id, reason=HoldReason.IDENTITY_CONFLICT, message=disagreement)
             return HoldReason.IDENTITY_CONFLICT
+        revisions = settling.revisions_with_jobs(session, study.id)
+        if jobs and revisions == 0 and self._has_unknown_results(study):
+            message = "it has results of which this database does not know, as after a backup was restored"
+            holding.hold(session, study.id, reason=HoldReason.DATABASE_REBUILT, message=message)
+            return HoldReason.DATABASE_REBUILT
         limit = self._config.settle.max_revisions + study.revisions_allowed
-        if settling.would_queue(session, study.id, jobs) and settling.revisions_with_jobs(session, study.id) > limit:
+        if revisions > limit and settling.would_queue(session, study.id, jobs):
             message = f"it changed {limit} times after its first results; see settle.max_revisions"
             holding.hold(session, study.id, reason=HoldReason.MAX_REVISIONS, message=message)
             return HoldReason.MAX_REVISIONS
         return None
 
+    def _has_unknown_results(self, study: ReceivingStudy) -> bool:
+        """Say whether result files lie there that no job of the database made, and that nobody decided about."""
+        folder = self._storage.results / study.study_instance_uid
+        return not study.released and folder.is_dir() and any(folder.iterdir())
+
     def _decide(
-        self, stored: dict[str, StoredInstance], ended: Collection[JobKey]
+        self, stored: dict[str, StoredInstance], ended: Collection[JobKey], identity: tuple[str, ...]
     ) -> tuple[list[NewJob], list[NewDecision]]:
         config = self._config  # as one: a reload may come between
         stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
@@ -174,17 +184,20 @@ class Settler:
         )
         jobs: dict[tuple[str, str], NewJob] = {}
         decisions = []
-        for item in (with_input(item, stored, ended) for item in routes):
-            key = self._add_job(jobs, item, stored) if item.choice.runs or item.refusal else None
+        for item in (with_input(item, stored, ended, identity) for item in routes):
+            key = (
+                self._add_job(jobs, item, stored, job_hash(item, stored, identity))
+                if item.choice.runs or item.refusal
+                else None
+            )
             decisions.append(_decision(item, stored, list(jobs).index(key) if key else None))
         return list(jobs.values()), decisions
 
     def _add_job(
-        self, jobs: dict[tuple[str, str], NewJob], item: Route, stored: dict[str, StoredInstance]
+        self, jobs: dict[tuple[str, str], NewJob], item: Route, stored: dict[str, StoredInstance], digest: str
     ) -> tuple[str, str]:
         """Add the job of a route; two rules that want the same share one, with the destinations of both."""
         instances = item.choice.stack.instances
-        digest = job_hash(item, stored)
         key = (item.pipeline.name, digest)
         other = jobs.get(key)
         jobs[key] = NewJob(

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Delivery, Job, Result, Study
-from db.states import DeliveryState, StudyState
+from db.states import DeliveryState
 
 ARRIVED = (DeliveryState.SENT, DeliveryState.WARNED)
 """The peer answered that it took the object, and has not confirmed yet that it keeps it."""
@@ -75,8 +75,8 @@ def is_pending(session: Session, delivery_id: int) -> bool:
 
 
 def _not_held() -> ColumnElement[bool]:
-    """Exclude what is of a study that waits for a person: nothing of it is sent."""
-    held = select(Study.id).join(Job).join(Result).where(Study.state == StudyState.HELD)
+    """Exclude what is of a study that waits for a person, or has not settled since: nothing of it is sent."""
+    held = select(Study.id).join(Job).join(Result).where(Study.hold_reason.is_not(None))
     return ~held.where(Result.id == Delivery.result_id).exists()
 
 

@@ -1,9 +1,8 @@
-"""Studies that wait for a person: why, what disagrees, and what the person decided."""
+"""Studies that wait for a person: why, and what disagrees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,20 +10,11 @@ from sqlalchemy.orm import Session
 from db.models import Instance, Series, Study
 from db.states import HoldReason, InstanceRole, StudyState
 
-
-class Keep(StrEnum):
-    """Which of several answers a person takes for right."""
-
-    FIRST = "first"
-    NEWEST = "newest"
+_SHOWN = 5
 
 
 class NothingToResolveError(Exception):
     """There is no such study, or it is not held."""
-
-
-class UndecidedError(Exception):
-    """It must be said which of several receipts counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +24,15 @@ class PatientIdentity:
     patient_id: str
     issuer_of_patient_id: str
     patient_birth_date: str
+
+    @classmethod
+    def of(cls, instance: Instance) -> "PatientIdentity":
+        """Read it from an instance's row."""
+        return cls(
+            patient_id=instance.patient_id,
+            issuer_of_patient_id=instance.issuer_of_patient_id,
+            patient_birth_date=instance.patient_birth_date,
+        )
 
     def agrees_with(self, other: "PatientIdentity") -> bool:
         """Say whether no attribute that both have differs."""
@@ -46,12 +45,24 @@ class PatientIdentity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IdentityCount:
-    """An identity, how many current instances of a study have it, and when the first and the last of them came."""
+    """An identity, and the current instances of a study that have it."""
 
     identity: PatientIdentity
     instances: int
+    series: list[str]
     first_received_at: datetime
-    last_received_at: datetime
+    calling_ae_titles: list[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """One of several receipts of a SOP Instance UID that contradict each other."""
+
+    sop_instance_uid: str
+    series: str
+    received_at: datetime
+    calling_ae_title: str
+    current: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +74,11 @@ class HeldStudy:
     message: str
     conflicts: int
     """SOP Instance UIDs of which there are several receipts that differ."""
+    conflicting: list[Receipt]
+    """Of the first of them."""
     identities: list[IdentityCount]
+    disagree: bool
+    """Whether one of the identities must be chosen."""
 
 
 def hold(session: Session, study_id: int, *, reason: HoldReason, message: str) -> None:
@@ -74,22 +89,33 @@ def hold(session: Session, study_id: int, *, reason: HoldReason, message: str) -
 
 def identities(session: Session, study_id: int) -> list[IdentityCount]:
     """Return the identities that the current instances of a study have, in the order of their first receipt."""
-    rows = session.execute(
-        select(Instance.patient_id, Instance.issuer_of_patient_id, Instance.patient_birth_date, Instance.received_at)
-        .join(Series)
-        .where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
-        .order_by(Instance.received_at)
-    )
-    times: dict[PatientIdentity, list[datetime]] = {}
-    for patient_id, issuer, birth_date, received_at in rows:
-        identity = PatientIdentity(patient_id=patient_id, issuer_of_patient_id=issuer, patient_birth_date=birth_date)
-        times.setdefault(identity, []).append(received_at)
+    found: dict[PatientIdentity, list[Instance]] = {}
+    for instance in current_instances(session, study_id):
+        found.setdefault(PatientIdentity.of(instance), []).append(instance)
     return [
         IdentityCount(
-            identity=identity, instances=len(received), first_received_at=received[0], last_received_at=received[-1]
+            identity=identity,
+            instances=len(instances),
+            series=sorted({_name(instance.series) for instance in instances}),
+            first_received_at=instances[0].received_at,
+            calling_ae_titles=sorted({instance.calling_ae_title for instance in instances}),
         )
-        for identity, received in times.items()
+        for identity, instances in found.items()
     ]
+
+
+def _name(series: Series) -> str:
+    return f"{series.series_number if series.series_number is not None else '?'} {series.series_description}".strip()
+
+
+def current_instances(session: Session, study_id: int) -> Sequence[Instance]:
+    """Return the current instances of a study, in the order of receipt."""
+    return session.scalars(
+        select(Instance)
+        .join(Series)
+        .where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
+        .order_by(Instance.received_at, Instance.id)
+    ).all()
 
 
 def identity_conflict(session: Session, study_id: int) -> str | None:
@@ -98,7 +124,16 @@ def identity_conflict(session: Session, study_id: int) -> str | None:
     An identity that is empty in part contradicts none.
     """
     study = session.get_one(Study, study_id)
-    found = [count.identity for count in identities(session, study_id)]
+    rows = session.execute(
+        select(Instance.patient_id, Instance.issuer_of_patient_id, Instance.patient_birth_date)
+        .join(Series)
+        .where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
+        .distinct()
+    )
+    found = [
+        PatientIdentity(patient_id=patient_id, issuer_of_patient_id=issuer, patient_birth_date=birth_date)
+        for patient_id, issuer, birth_date in rows
+    ]
     accepted = study.patient_identities or []
     new = [identity for identity in found if identity.values() not in accepted]
     if not any(not one.agrees_with(other) for one in new for other in found):
@@ -117,60 +152,37 @@ def held(session: Session, study_instance_uid: str) -> HeldStudy:
     NothingToResolveError
         If it is not, or there is none.
     """
-    study = _held(session, study_instance_uid)
+    study = held_study(session, study_instance_uid)
+    conflicts = list(dict.fromkeys(row.sop_instance_uid for row in conflicting_instances(session, study.id)))
     return HeldStudy(
         study_instance_uid=study_instance_uid,
         reason=study.hold_reason or HoldReason.SETTLING_FAILED,
         message=study.hold_message or "",
-        conflicts=len({row.sop_instance_uid for row in _conflicts(session, study.id)}),
+        conflicts=len(conflicts),
+        conflicting=[
+            Receipt(
+                sop_instance_uid=uid,
+                series=_name(row.series),
+                received_at=row.received_at,
+                calling_ae_title=row.calling_ae_title,
+                current=row.role is InstanceRole.CURRENT,
+            )
+            for uid in conflicts[:_SHOWN]
+            for row in receipts(session, uid)
+        ],
         identities=identities(session, study.id),
+        disagree=identity_conflict(session, study.id) is not None,
     )
 
 
-def resolve(session: Session, study_instance_uid: str, *, keep: Keep | None) -> HoldReason:
-    """Let a held study go on as a person decided; it settles anew.
-
-    Parameters
-    ----------
-    session : Session
-        Writing.
-    study_instance_uid : str
-        Of a held study.
-    keep : Keep or None
-        Of receipts that contradict each other, and of identities, the one that counts; the others are kept, unused.
-
-    Returns
-    -------
-    HoldReason
-        Why it was held.
+def held_study(session: Session, study_instance_uid: str) -> Study:
+    """Return the row of a held study.
 
     Raises
     ------
     NothingToResolveError
-        If the study is not held, or there is none.
-    UndecidedError
-        If something contradicts and `keep` is None.
+        If it is not held, or there is none.
     """
-    study = _held(session, study_instance_uid)
-    conflicts = _conflicts(session, study.id)
-    disagree = identity_conflict(session, study.id) is not None
-    if keep is None and (conflicts or disagree):
-        raise UndecidedError("receipts or identities contradict each other; say which count: --keep first or newest")
-    for sop_instance_uid in {row.sop_instance_uid for row in conflicts}:
-        _settle_conflict(session, sop_instance_uid, newest=keep is Keep.NEWEST)
-    counts = identities(session, study.id)
-    if keep is not None and len(counts) > 1:
-        chosen = max(counts, key=lambda c: c.last_received_at) if keep is Keep.NEWEST else counts[0]
-        others = [c.identity.values() for c in counts if c is not chosen]
-        study.patient_identities = [chosen.identity.values(), *others]
-    reason = study.hold_reason or HoldReason.SETTLING_FAILED
-    if reason is HoldReason.MAX_REVISIONS:
-        study.revisions_allowed += 1
-    study.state, study.hold_reason, study.hold_message = StudyState.RECEIVING, None, None
-    return reason
-
-
-def _held(session: Session, study_instance_uid: str) -> Study:
     study = session.scalar(select(Study).where(Study.study_instance_uid == study_instance_uid))
     if study is None:
         raise NothingToResolveError(f"there is no study {study_instance_uid}; see `opacity-node status`")
@@ -179,7 +191,8 @@ def _held(session: Session, study_instance_uid: str) -> Study:
     return study
 
 
-def _conflicts(session: Session, study_id: int) -> Sequence[Instance]:
+def conflicting_instances(session: Session, study_id: int) -> Sequence[Instance]:
+    """Return the receipts of a study that contradict what was there, in the order of receipt."""
     return session.scalars(
         select(Instance)
         .join(Series)
@@ -188,9 +201,9 @@ def _conflicts(session: Session, study_id: int) -> Sequence[Instance]:
     ).all()
 
 
-def _settle_conflict(session: Session, sop_instance_uid: str, *, newest: bool) -> None:
-    """Make one receipt current, and supersede the others."""
-    receipts = session.scalars(
+def receipts(session: Session, sop_instance_uid: str) -> Sequence[Instance]:
+    """Return the receipts of an instance that may count, oldest first."""
+    return session.scalars(
         select(Instance)
         .where(
             Instance.sop_instance_uid == sop_instance_uid,
@@ -198,17 +211,3 @@ def _settle_conflict(session: Session, sop_instance_uid: str, *, newest: bool) -
         )
         .order_by(Instance.received_at, Instance.id)
     ).all()
-    chosen = receipts[-1] if newest else receipts[0]
-    for receipt in receipts:
-        if receipt is not chosen:
-            _reopen_study_that_loses(receipt, chosen)
-            receipt.role = InstanceRole.SUPERSEDED
-    session.flush()  # before another row is current: there is one current row at any time
-    chosen.role = InstanceRole.CURRENT
-
-
-def _reopen_study_that_loses(receipt: Instance, chosen: Instance) -> None:
-    """Have another study, whose current instance this was, settle anew without it."""
-    study = receipt.series.study
-    if study is not chosen.series.study and study.state is StudyState.SETTLED:
-        study.state = StudyState.RECEIVING

@@ -131,9 +131,10 @@ def add(
 
 def _add_one(session: Session, received: ReceivedInstance, *, same_image: bool) -> Intake:
     rows = list(session.scalars(select(Instance).where(Instance.sop_instance_uid == received.sop_instance_uid)))
-    equal = next((row for row in rows if row.dataset_sha256 == received.dataset_sha256), None)
-    if equal is not None:
-        return _again(session, equal, received)
+    equal = [row for row in rows if row.dataset_sha256 == received.dataset_sha256]
+    put_back = bool(equal) and same_image and all(row.role is InstanceRole.SUPERSEDED for row in equal)
+    if equal and not put_back:  # bytes that an update replaced, and that come again, are an update themselves
+        return _again(session, equal[-1], received)
     if received.by_us or _by_a_device_of_ours(session, received):
         study = _study(session, received, new_state=StudyState.SETTLED)
         session.add(_row(_series(session, study, received), received, InstanceRole.OWN_RESULT))
@@ -154,7 +155,8 @@ def _again(session: Session, row: Instance, received: ReceivedInstance) -> Intak
     if row.removed_at is None:
         return Intake.DUPLICATE
     row.removed_at, row.spool_name, row.path = None, received.spool_name, received.path
-    _reopen(row.series.study, received)
+    if row.role is InstanceRole.CURRENT:
+        _reopen(row.series.study, received)
     session.flush()
     return Intake.RESTORED
 
@@ -164,15 +166,25 @@ def _other_bytes(
 ) -> Intake:
     row = _row(_series(session, study, received), received, InstanceRole.CONFLICT)
     if same_image:
-        current.role = InstanceRole.SUPERSEDED
-        session.flush()  # before the new row is current: there is one current row at any time
-        row.role, row.pixel_sha256 = InstanceRole.CURRENT, current.pixel_sha256
-    else:
+        _update(session, current, row)
+    elif study.state is not StudyState.HELD:  # whatever else it is held for is told first
         study.state, study.hold_reason = StudyState.HELD, HoldReason.CONFLICT
-        study.hold_message = "instances came again with other pixels or geometry"
+        study.hold_message = "instances came again with other pixels or geometry, or cannot be compared"
     session.add(row)
     session.flush()
     return Intake.UPDATE if same_image else Intake.CONFLICT
+
+
+def _update(session: Session, current: Instance, row: Instance) -> None:
+    """Let the receipt that came later be the current one; a rebuild reads the archive in any order."""
+    if current.removed_at is None:
+        row.pixel_sha256 = current.pixel_sha256  # equal pixels, however they are written
+    if row.received_at < current.received_at:
+        row.role = InstanceRole.SUPERSEDED
+        return
+    current.role = InstanceRole.SUPERSEDED
+    session.flush()  # before the new row is current: there is one current row at any time
+    row.role = InstanceRole.CURRENT
 
 
 def _by_a_device_of_ours(session: Session, received: ReceivedInstance) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
 from db.repository import superseding
-from db.states import DeliveryState, InstanceRole, JobState, StudyState
+from db.states import DeliveryState, InstanceRole, JobState
 
 MAX_WORKER_DEATHS = 2
 
@@ -69,7 +69,7 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
                 Job.state == JobState.QUEUED,
                 (Job.state == JobState.FAILED) & (Job.not_before.is_not(None)) & (Job.not_before <= now),
             ),
-            Study.state != StudyState.HELD,
+            Study.hold_reason.is_(None),
         )
         .order_by(Job.ranks_at, Job.id)
         .limit(1)
@@ -99,14 +99,18 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
 
 
 def _selection(session: Session, job: Job) -> list[Instance]:
-    """Return the instances of a job in order, each as its newest update has it."""
+    """Return the instances of a job in order, each as its newest update has it: equal pixels in the same place."""
     current = aliased(Instance)
+    is_its_update = (
+        (current.sop_instance_uid == Instance.sop_instance_uid)
+        & (current.role == InstanceRole.CURRENT)
+        & (current.series_id == Instance.series_id)
+        & (current.pixel_sha256 == Instance.pixel_sha256)
+    )
     rows = session.execute(
         select(Instance, current)
         .join(JobInstance, JobInstance.instance_id == Instance.id)
-        .outerjoin(
-            current, (current.sop_instance_uid == Instance.sop_instance_uid) & (current.role == InstanceRole.CURRENT)
-        )
+        .outerjoin(current, is_its_update)
         .where(JobInstance.job_id == job.id)
         .order_by(JobInstance.position)
     )
@@ -138,7 +142,7 @@ def next_retry_at(session: Session) -> datetime | None:
     return session.scalar(
         select(Job.not_before)
         .join(Study)
-        .where(Job.state == JobState.FAILED, Job.not_before.is_not(None), Study.state != StudyState.HELD)
+        .where(Job.state == JobState.FAILED, Job.not_before.is_not(None), Study.hold_reason.is_(None))
         .order_by(Job.not_before)
         .limit(1)
     )
@@ -193,7 +197,9 @@ def fail(session: Session, job_id: int, *, now: datetime, code: str, message: st
     """Record a failure, and when to try again if attempts are left."""
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.FAILED, now, code, message
-    if job.attempts < retry.max_attempts:
+    if job.superseded_by_id is not None:
+        job.state = JobState.CANCELLED  # nobody would get its results
+    elif job.attempts < retry.max_attempts:
         job.not_before = now + timedelta(seconds=retry.after_s * 2 ** (job.attempts - 1))
 
 
@@ -210,12 +216,17 @@ def worker_died(session: Session, job_id: int, *, now: datetime, code: str, mess
     job = session.get_one(Job, job_id)
     job.worker_deaths += 1
     fail(session, job_id, now=now, code=code, message=message, retry=retry)
-    if job.worker_deaths >= MAX_WORKER_DEATHS:
+    if job.worker_deaths >= MAX_WORKER_DEATHS and job.state is JobState.FAILED:
         job.state, job.not_before = JobState.QUARANTINED, None
 
 
 def requeue_running(session: Session) -> int:
     """Queue again what was running when the node stopped or died; that is no fault of the job."""
+    session.execute(
+        update(Job)
+        .where(Job.state == JobState.RUNNING, Job.superseded_by_id.is_not(None))
+        .values(state=JobState.CANCELLED, device=None, attempts=Job.attempts - 1)
+    )
     outcome = session.execute(
         update(Job)
         .where(Job.state == JobState.RUNNING)

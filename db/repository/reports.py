@@ -1,6 +1,6 @@
 """What a person or a monitor asks: counts, studies, jobs, deliveries."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -52,6 +52,7 @@ class DeliveryReport:
     sop_instance_uid: str
     size: int
     sent_at: datetime | None
+    committed_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +74,35 @@ class JobReport:
     timings: dict[str, Any]
     summary: dict[str, Any]
     deliveries: list[DeliveryReport]
+    superseded_by: int | None = None
+    """The job of a later revision that took this one's place."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionReport:
+    """A study at one moment when it was taken as complete."""
+
+    number: int
+    settled_at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipts:
+    """What came of one study from one peer."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    first_received_at: datetime
+    last_received_at: datetime
+    instances: int
+    """Receipts of all roles."""
+    updates: int
+    """Receipts that a later one of the same instance took the place of."""
+    conflicts: int
+    own_results: int
+    removed: int
+    """Images that retention removed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +122,18 @@ class StudyReport:
     settled_at: datetime | None
     decisions: list[DecisionReport]
     jobs: list[JobReport]
+    revisions: list[RevisionReport] = field(default_factory=list)
+    receipts: list[Receipts] = field(default_factory=list)
+    """By peer, in the order in which they began; only of a study that was asked for by name."""
+
+
+def matching(session: Session, ending: str, *, limit: int = 2) -> list[str]:
+    """Return the Study Instance UIDs that are, or else that end in, what a person gave."""
+    whole = session.scalar(select(Study.study_instance_uid).where(Study.study_instance_uid == ending))
+    if whole is not None:
+        return [whole]
+    query = select(Study.study_instance_uid).where(Study.study_instance_uid.endswith(ending, autoescape=True))
+    return list(session.scalars(query.limit(limit)))
 
 
 def counts(session: Session) -> Counts:
@@ -126,10 +168,11 @@ def studies(session: Session, *, newest: int = 10, study_instance_uid: str | Non
     query = select(Study).order_by(Study.last_received_at.desc()).limit(newest)
     if study_instance_uid is not None:
         query = query.where(Study.study_instance_uid == study_instance_uid)
-    return [_study(session, study) for study in session.scalars(query)]
+    by_name = study_instance_uid is not None
+    return [_study(session, study, receipts=by_name) for study in session.scalars(query)]
 
 
-def _study(session: Session, study: Study) -> StudyReport:
+def _study(session: Session, study: Study, *, receipts: bool) -> StudyReport:
     roles = session.execute(
         select(Instance.role, func.count()).join(Series).where(Series.study_id == study.id).group_by(Instance.role)
     )
@@ -153,7 +196,36 @@ def _study(session: Session, study: Study) -> StudyReport:
         settled_at=revision.settled_at if revision else None,
         decisions=[_decision(d) for d in revision.decisions] if revision else [],
         jobs=jobs(session, study_id=study.id),
+        revisions=[
+            RevisionReport(number=r.number, settled_at=r.settled_at, reason=r.reason.value) for r in study.revisions
+        ],
+        receipts=_receipts(session, study) if receipts else [],
     )
+
+
+def _receipts(session: Session, study: Study) -> list[Receipts]:
+    """Count what each peer sent; reads every row of the study."""
+    peer = (Instance.calling_ae_title, Instance.called_ae_title)
+    first = func.min(Instance.received_at)
+    in_role = {role: func.count().filter(Instance.role == role) for role in InstanceRole}
+    rows = session.execute(
+        select(
+            *peer,
+            first,
+            func.max(Instance.received_at),
+            func.count(),
+            in_role[InstanceRole.SUPERSEDED],
+            in_role[InstanceRole.CONFLICT],
+            in_role[InstanceRole.OWN_RESULT],
+            func.count(Instance.removed_at),
+        )
+        .join(Series)
+        .where(Series.study_id == study.id)
+        .group_by(*peer)
+        .order_by(first)
+    )
+    names = [f.name for f in fields(Receipts)]
+    return [Receipts(**dict(zip(names, row, strict=True))) for row in rows]
 
 
 def _decision(decision: Decision) -> DecisionReport:
@@ -198,6 +270,7 @@ def _job(job: Job) -> JobReport:
         timings=job.timings or {},
         summary=job.summary or {},
         deliveries=[_delivery(result, delivery) for result in job.results for delivery in result.deliveries],
+        superseded_by=job.superseded_by_id,
     )
 
 
@@ -211,4 +284,5 @@ def _delivery(result: Result, delivery: Delivery) -> DeliveryReport:
         sop_instance_uid=result.sop_instance_uid,
         size=result.size,
         sent_at=delivery.sent_at,
+        committed_at=delivery.committed_at,
     )

@@ -33,6 +33,10 @@ class ReceivingStudy:
     arrivals: frozenset[Arrival]
     revisions_allowed: int
     """Beyond the setting, by a person."""
+    released: bool
+    """Whether a person let it go on that was held."""
+    chosen_identity: tuple[str, ...]
+    """Whose a person said it is where instances disagreed; empty where nobody had to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,6 +116,8 @@ def receiving(session: Session) -> list[ReceivingStudy]:
             last_received_at=study.last_received_at,
             arrivals=frozenset(arrivals.get(study.id, ())),
             revisions_allowed=study.revisions_allowed,
+            released=study.hold_reason is not None,
+            chosen_identity=tuple((study.patient_identities or [[]])[0]),
         )
         for study in studies
     ]
@@ -163,7 +169,7 @@ def settle(
         Ids of the jobs that are new.
     """
     study = session.get_one(Study, study_id)
-    study.state = StudyState.SETTLED
+    study.state, study.hold_reason, study.hold_message = StudyState.SETTLED, None, None
     study.revision_number += 1
     revision = Revision(study_id=study_id, number=study.revision_number, settled_at=now, reason=reason)
     session.add(revision)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Update, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result
-from db.states import DeliveryState, JobState
+from db.states import DeliveryState, InstanceRole, JobState
 
 REPORT_KIND = "sr"
 """Of the result that names its predecessors (PS3.3 C.17.2)."""
@@ -17,7 +17,8 @@ DELIVERED = (DeliveryState.SENT, DeliveryState.COMMITTED, DeliveryState.WARNED)
 def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
     """Let the jobs that a revision chose take the place of earlier ones of the same pipeline.
 
-    A job takes the place of those that share an image with it; where a revision has one job of a pipeline, of all.
+    A job takes the place of those that share an image with it; where there is one of a pipeline before and now, also
+    if they share none. What rests on an image that no longer counts is cancelled, whatever else was chosen.
 
     Parameters
     ----------
@@ -32,14 +33,16 @@ def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
         if job.superseded_by_id is not None:
             _revive(session, job)
     ids = {job.id for job in chosen}
-    earlier = session.scalars(select(Job).where(Job.study_id == study_id, Job.superseded_by_id.is_(None)))
-    for job in [job for job in earlier if job.id not in ids]:
-        successor = _successor(
-            session, job, [other for other in chosen if other.pipeline == job.pipeline and other.refusal is None]
-        )
+    unreplaced = select(Job).where(Job.study_id == study_id, Job.superseded_by_id.is_(None))
+    earlier = [job for job in session.scalars(unreplaced) if job.id not in ids and job.refusal is None]
+    for job in earlier:
+        rivals = [other for other in chosen if other.pipeline == job.pipeline and other.refusal is None]
+        alone = len(rivals) == 1 and sum(other.pipeline == job.pipeline for other in earlier) == 1
+        successor = rivals[0] if alone else _successor(session, job, rivals)
         if successor is not None:
             job.superseded_by_id = successor.id
-            _cancel(session, job)
+        if successor is not None or _rests_on_what_does_not_count(session, job):
+            _cancel(session, job, successor)
 
 
 def predecessors(session: Session, job: Job) -> list[dict[str, Any]]:
@@ -68,21 +71,42 @@ def predecessors(session: Session, job: Job) -> list[dict[str, Any]]:
 
 
 def _successor(session: Session, job: Job, candidates: Sequence[Job]) -> Job | None:
-    if len(candidates) == 1:
-        return candidates[0]
     images = _images(session, job)
     return next((other for other in candidates if images & _images(session, other)), None)
+
+
+def _rests_on_what_does_not_count(session: Session, job: Job) -> bool:
+    """Say whether an image of a job was decided against: none with its pixels is current in its series."""
+    current = aliased(Instance)
+    still_counts = (
+        select(current.id)
+        .where(
+            current.sop_instance_uid == Instance.sop_instance_uid,
+            current.series_id == Instance.series_id,
+            current.pixel_sha256 == Instance.pixel_sha256,
+            current.role == InstanceRole.CURRENT,
+        )
+        .exists()
+    )
+    rejected = select(Instance.id).join(JobInstance).where(JobInstance.job_id == job.id, ~still_counts).limit(1)
+    return session.scalar(rejected) is not None
 
 
 def _images(session: Session, job: Job) -> set[str]:
     return set(session.scalars(select(Instance.sop_instance_uid).join(JobInstance).where(JobInstance.job_id == job.id)))
 
 
-def _cancel(session: Session, job: Job) -> None:
+def _cancel(session: Session, job: Job, successor: Job | None) -> None:
     """Cancel what of a job waits; one that runs is let end, and its results are not sent."""
+    why = f"job {successor.id} took its place" if successor else "it rests on images that do not count any more"
+    job.message = why if job.state is not JobState.SUCCEEDED else job.message
     if job.state is JobState.QUEUED or (job.state is JobState.FAILED and job.not_before is not None):
         job.state, job.not_before = JobState.CANCELLED, None
-    _move_deliveries(session, job, (DeliveryState.PENDING, DeliveryState.FAILED), DeliveryState.CANCELLED)
+    session.execute(
+        _deliveries_of(job, DeliveryState.PENDING, DeliveryState.FAILED).values(
+            state=DeliveryState.CANCELLED, next_attempt_at=None, message=why
+        )
+    )
 
 
 def _revive(session: Session, job: Job) -> None:
@@ -90,12 +114,13 @@ def _revive(session: Session, job: Job) -> None:
     job.superseded_by_id = None
     if job.state is JobState.CANCELLED:
         job.state = JobState.QUEUED
-    _move_deliveries(session, job, (DeliveryState.CANCELLED,), DeliveryState.PENDING)
-
-
-def _move_deliveries(session: Session, job: Job, sources: Sequence[DeliveryState], target: DeliveryState) -> None:
     session.execute(
-        update(Delivery)
-        .where(Delivery.result_id.in_(select(Result.id).where(Result.job_id == job.id)), Delivery.state.in_(sources))
-        .values(state=target, next_attempt_at=job.created_at if target is DeliveryState.PENDING else None)
+        _deliveries_of(job, DeliveryState.CANCELLED).values(
+            state=DeliveryState.PENDING, next_attempt_at=job.created_at, message=None
+        )
     )
+
+
+def _deliveries_of(job: Job, *states: DeliveryState) -> Update:
+    results = select(Result.id).where(Result.job_id == job.id)
+    return update(Delivery).where(Delivery.result_id.in_(results), Delivery.state.in_(states))

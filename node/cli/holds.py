@@ -6,8 +6,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from db.repository import holding
-from db.repository.holding import HeldStudy, Keep, NothingToResolveError, UndecidedError
+from db.repository import holding, resolving
+from db.repository.holding import HeldStudy, NothingToResolveError
+from db.repository.resolving import Decision, Keep, UndecidedError
 from db.states import HoldReason
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
 from node.console import as_json, console
@@ -15,8 +16,9 @@ from node.console import as_json, console
 _QUESTIONS = {
     HoldReason.CONFLICT: "Instances came again with other pixels or geometry under the same SOP Instance UID. "
     "--keep first goes on with what came first, --keep newest with what came last; no receipt is deleted.",
-    HoldReason.IDENTITY_CONFLICT: "Its instances do not say of one patient that they are theirs. Correct that in the "
-    "PACS and send the study again, or go on as it is: results then name the patient of --keep first or newest.",
+    HoldReason.IDENTITY_CONFLICT: "Its instances do not say of one patient that they are theirs. Say whose study it "
+    "is: results name that patient, and instances of another are left out. --together takes all of them for that "
+    "patient's, where one person has two numbers. What was corrected in the PACS and sent again counts already.",
     HoldReason.MAX_REVISIONS: "It changed again and again after its first results. `resolve` runs it once more; "
     "a higher settle.max_revisions would have let it.",
     HoldReason.SETTLING_FAILED: "A fault of this program; its log tells more. `resolve` tries once more.",
@@ -28,21 +30,24 @@ _QUESTIONS = {
 @app.command()
 def resolve(
     study: Annotated[str, typer.Argument(help="Study Instance UID of a held study.")],
-    keep: Annotated[Keep | None, typer.Option(help="Which of contradicting receipts or identities counts.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Let it go on; without, only show why it is held.")] = False,
+    keep: Annotated[Keep | None, typer.Option(help="Which of contradicting receipts counts.")] = None,
+    patient: Annotated[int | None, typer.Option(help="Whose study it is: a number of the table.")] = None,
+    together: Annotated[bool, typer.Option("--together", help="All instances are of that patient.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Let it go on, where nothing is to be chosen.")] = False,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show why a study is held, and with --keep or --yes let it go on."""
+    """Show why a study is held, and with --keep, --patient or --yes let it go on."""
     with open_database(load_config(config)) as database:
         try:
             with database.read() as session:
                 held = holding.held(session, study)
-            if keep is None and not yes:
+            if keep is None and patient is None and not yes:
                 _show(held, json=json)
                 return
             with database.write() as session:
-                reason = holding.resolve(session, study, keep=keep)
+                decision = Decision(keep=keep, patient=patient, together=together)
+                reason = resolving.resolve(session, study, decision)
         except (NothingToResolveError, UndecidedError) as error:
             fail(str(error))
     console.print(f"study {study} was held ({reason.value}) and goes on; it settles within seconds", markup=False)
@@ -55,26 +60,44 @@ def _show(held: HeldStudy, *, json: bool) -> None:
     console.print(f"[bold]study {held.study_instance_uid} is held: {held.reason.value}[/]")
     console.print(held.message, markup=False)
     console.print(_QUESTIONS[held.reason], markup=False)
-    if held.conflicts:
-        console.print(f"{held.conflicts} SOP Instance UIDs have receipts that contradict each other")
-    console.print(_identities(held))
-    needs_choice = held.conflicts or held.reason is HoldReason.IDENTITY_CONFLICT
+    if held.conflicting:
+        console.print(_receipts(held))
+    if held.disagree or held.reason is HoldReason.IDENTITY_CONFLICT:
+        console.print(_identities(held))
+    choices = ["--keep first|newest"] * bool(held.conflicting) + ["--patient N [--together]"] * held.disagree
     console.print(
-        f"To go on: opacity-node resolve {held.study_instance_uid} "
-        + ("--keep first, or --keep newest" if needs_choice else "--yes"),
+        f"To go on: opacity-node resolve {held.study_instance_uid} {' '.join(choices) or '--yes'}",
         markup=False,
         soft_wrap=True,
     )
 
 
-def _identities(held: HeldStudy) -> Table:
-    table = Table("Patient ID", "issuer", "birth date", "instances", "first received", "last received (UTC)")
-    for count in held.identities:
-        identity = count.identity
+def _receipts(held: HeldStudy) -> Table:
+    table = Table(
+        "SOP Instance UID", "series", "received (UTC)", "from", "counts now", title=f"{held.conflicts} conflicts"
+    )
+    for receipt in held.conflicting:
         table.add_row(
-            *(escape(value) or "-" for value in identity.values()),
+            f"…{receipt.sop_instance_uid[-16:]}",
+            escape(receipt.series),
+            f"{receipt.received_at:%m-%d %H:%M:%S}",
+            escape(receipt.calling_ae_title),
+            "yes" if receipt.current else "",
+        )
+    return table
+
+
+def _identities(held: HeldStudy) -> Table:
+    table = Table("", title="whose they say they are")
+    for title in ("Patient ID", "issuer", "birth date", "instances", "series", "received (UTC)", "from"):
+        table.add_column(title, overflow="fold")
+    for number, count in enumerate(held.identities, start=1):
+        table.add_row(
+            str(number),
+            *(escape(value) or "-" for value in count.identity.values()),
             str(count.instances),
-            f"{count.first_received_at:%Y-%m-%d %H:%M:%S}",
-            f"{count.last_received_at:%Y-%m-%d %H:%M:%S}",
+            escape(", ".join(count.series)),
+            f"{count.first_received_at:%m-%d %H:%M:%S}",
+            escape(", ".join(count.calling_ae_titles)),
         )
     return table

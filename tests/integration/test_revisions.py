@@ -169,9 +169,9 @@ def test_other_pixels_hold_the_study_until_a_person_decides(house):
     assert second.PredecessorDocumentsSequence
 
 
-def test_two_patients_in_one_study_hold_it_and_nothing_is_sent(house):
+def test_two_patients_in_one_study_hold_it_and_the_stranger_is_left_out(house):
     paths = house.study("patients", patient_id="P-1")
-    change(paths[30:], PatientID="P-2")
+    change(paths[58:], PatientID="P-2")
     house.send(paths)
     study = house.until(paths, "held")
     assert (study.hold_reason, study.jobs) == ("identity-conflict", [])
@@ -179,11 +179,13 @@ def test_two_patients_in_one_study_hold_it_and_nothing_is_sent(house):
     shown = house.command("resolve", study.study_instance_uid)
     assert "P-1" in shown.stdout
     assert "P-2" in shown.stdout
+    assert house.command("resolve", study.study_instance_uid, "--yes").returncode == 2
 
-    assert house.command("resolve", study.study_instance_uid, "--keep", "newest").returncode == 0
-    house.until(paths, jobs=1)
+    assert house.command("resolve", study.study_instance_uid, "--patient", "1").returncode == 0
+    house.until(paths, jobs=1, instances=58)
     (report,) = house.reports(paths)
-    assert report.PatientID == "P-2"
+    assert report.PatientID == "P-1"
+    assert house.roles(paths) == [InstanceRole.CURRENT] * 58 + [InstanceRole.EXCLUDED] * 2
     assert "P-1" not in house.node.log.read_text()
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import select
 
 from db.models import Instance, Study
 from db.repository import deliveries, holding, intake, jobs, settling
-from db.repository.holding import Keep, NothingToResolveError, PatientIdentity, UndecidedError
+from db.repository.holding import NothingToResolveError, PatientIdentity
 from db.repository.jobs import NewResult
+from db.repository.resolving import Decision, Keep, UndecidedError, resolve
 from db.states import HoldReason, InstanceRole, SettleReason, StudyState
 from tests.rows import new_job, settled_study
 from tests.unit.db.conftest import NOON
@@ -43,14 +44,14 @@ def conflicting(database, received):
 )
 def test_a_conflict_is_resolved_for_the_first_or_the_newest(database, conflicting, keep, expected):
     with database.write() as session:
-        assert holding.resolve(session, "1.2.3", keep=keep) is HoldReason.CONFLICT
+        assert resolve(session, "1.2.3", Decision(keep=keep)) is HoldReason.CONFLICT
     assert roles(database) == expected
-    assert (study(database).state, study(database).hold_reason) == (StudyState.RECEIVING, None)
+    assert study(database).state is StudyState.RECEIVING
 
 
 def test_a_conflict_is_not_resolved_without_a_decision(database, conflicting):
     with database.write() as session, pytest.raises(UndecidedError, match="--keep"):
-        holding.resolve(session, "1.2.3", keep=None)
+        resolve(session, "1.2.3", Decision(patient=1))
     assert study(database).state is StudyState.HELD
 
 
@@ -65,7 +66,7 @@ def test_nothing_is_resolved_that_is_not_held(database, received, uid):
     with database.write() as session:
         intake.add(session, [received(1)])
     with database.write() as session, pytest.raises(NothingToResolveError):
-        holding.resolve(session, uid, keep=Keep.FIRST)
+        resolve(session, uid, Decision(keep=Keep.FIRST))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_accepted_identities_do_not_hold_again_and_a_new_one_does(database, rece
         intake.add(session, [received(1), received(2, patient_id="P2")])
         holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
     with database.write() as session:
-        holding.resolve(session, "1.2.3", keep=Keep.NEWEST)
+        resolve(session, "1.2.3", Decision(patient=2, together=True))
         assert holding.identity_conflict(session, 1) is None
         intake.add(session, [received(3, patient_id="P2"), received(4, patient_id="P1")])
         assert holding.identity_conflict(session, 1) is None
@@ -107,12 +108,12 @@ def test_accepted_identities_do_not_hold_again_and_a_new_one_does(database, rece
         assert "3 values" in holding.identity_conflict(session, 1)
 
 
-@pytest.mark.parametrize(("keep", "path"), [(Keep.FIRST, "archive/1.dcm"), (Keep.NEWEST, "archive/2.dcm")])
-def test_results_are_about_the_patient_that_was_chosen(database, received, keep, path):
+@pytest.mark.parametrize(("patient", "path"), [(1, "archive/1.dcm"), (2, "archive/2.dcm")])
+def test_results_are_about_the_patient_that_was_chosen(database, received, patient, path):
     with database.write() as session:
         intake.add(session, [received(1), received(2, patient_id="P2")])
         holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
-        holding.resolve(session, "1.2.3", keep=keep)
+        resolve(session, "1.2.3", Decision(patient=patient, together=True))
         job = new_job(instance_ids=(1, 2))
         settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[job], decisions=[])
     with database.write() as session:
@@ -123,7 +124,7 @@ def test_a_study_that_changed_too_often_may_change_once_more(database, received)
     with database.write() as session:
         intake.add(session, [received(1)])
         holding.hold(session, 1, reason=HoldReason.MAX_REVISIONS, message="m")
-        holding.resolve(session, "1.2.3", keep=None)
+        resolve(session, "1.2.3", Decision())
         (waiting,) = settling.receiving(session)
     assert waiting.revisions_allowed == 1
 
@@ -138,7 +139,7 @@ def test_agreement_is_mutual_and_with_oneself(one, other):
     assert one.agrees_with(other) == other.agrees_with(one)
 
 
-def test_nothing_of_a_held_study_is_sent_until_it_is_resolved(database):
+def test_nothing_of_a_held_study_is_sent_until_it_has_settled_again(database):
     result = NewResult(
         kind="sr",
         sop_instance_uid="1.9",
@@ -150,12 +151,71 @@ def test_nothing_of_a_held_study_is_sent_until_it_is_resolved(database):
         device_uid="2.25.7",
     )
     with database.write() as session:
-        (job,) = settled_study(session, NOON, new_job(destinations=("one",)))
+        again = new_job(destinations=("one",))
+        (job,) = settled_study(session, NOON, again)
         jobs.succeed(session, job, now=NOON, results=[result], timings={}, summary={})
         assert deliveries.due_destinations(session, NOON) == ["one"]
         holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
         assert deliveries.due_destinations(session, NOON) == []
         assert deliveries.due(session, "one", NOON) == []
         assert not deliveries.is_pending(session, 1)
-        holding.resolve(session, "1.2", keep=Keep.FIRST)
+        resolve(session, "1.2", Decision())
+        assert deliveries.due_destinations(session, NOON) == []  # not before what was decided is carried out
+        settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[again], decisions=[])
         assert len(deliveries.due(session, "one", NOON)) == 1
+
+
+@pytest.mark.parametrize(("patient", "left"), [(1, ["P1", "P1"]), (2, ["P2"])])
+def test_instances_of_another_patient_are_left_out(database, received, patient, left):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2), received(3, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        resolve(session, "1.2.3", Decision(patient=patient))
+        assert holding.identity_conflict(session, 1) is None
+        counting = session.scalars(select(Instance).where(Instance.role == InstanceRole.CURRENT)).all()
+    assert [row.patient_id for row in counting] == left
+
+
+@pytest.mark.parametrize("patient", [None, 0, 3])
+def test_it_must_be_said_whose_study_it_is(database, received, patient):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+    with database.write() as session, pytest.raises(UndecidedError, match="--patient 1 to 2"):
+        resolve(session, "1.2.3", Decision(patient=patient))
+
+
+def test_another_slice_of_a_stranger_holds_the_study_again(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        resolve(session, "1.2.3", Decision(patient=1))
+        intake.add(session, [received(3, patient_id="P2")])
+        assert holding.identity_conflict(session, 1) is not None
+
+
+def test_an_excluded_instance_that_was_corrected_counts(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        resolve(session, "1.2.3", Decision(patient=1))
+        intake.add(session, [received(2, spool_name="x", dataset_sha256="f" * 64)])
+        assert [count.instances for count in holding.identities(session, 1)] == [2]
+
+
+def test_once_corrected_nothing_needs_to_be_chosen(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), received(2, patient_id="P2")])
+        holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
+        intake.add(session, [received(2, spool_name="x", dataset_sha256="f" * 64)], same_images={"x"})
+        resolve(session, "1.2.3", Decision())
+    assert study(database).state is StudyState.RECEIVING
+
+
+def test_a_conflict_does_not_hide_what_else_a_study_is_held_for(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        holding.hold(session, 1, reason=HoldReason.DATABASE_REBUILT, message="m")
+        intake.add(session, [received(1, spool_name="x", dataset_sha256="f" * 64)])
+        held = holding.held(session, "1.2.3")
+    assert (held.reason, held.conflicts) == (HoldReason.DATABASE_REBUILT, 1)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from db.models import Instance, Study
 from db.repository import intake, settling
 from db.repository.intake import Intake
+from db.repository.resolving import Decision, Keep, resolve
 from db.states import HoldReason, InstanceRole, SettleReason, StudyState
 from tests.rows import new_job, settled_study
 from tests.unit.db.conftest import NOON
@@ -130,3 +131,50 @@ def test_an_own_result_whose_bytes_a_pacs_changed_is_no_conflict(database, recei
 def test_a_device_that_is_not_ours_counts(database, received):
     with database.write() as session:
         assert intake.add(session, [received(1, device_uids=("2.25.8",))]) == [Intake.STORED]
+
+
+def test_bytes_that_an_update_replaced_and_that_come_again_are_current_again(database, received):
+    corrected, reverted = again(received, patient_id="P2"), again(received, dataset_sha256=f"{1:064d}", spool_name="y")
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        intake.add(session, [corrected], same_images={corrected.spool_name})
+        assert intake.add(session, [reverted], same_images={"y"}) == [Intake.UPDATE]
+    assert [row.role for row in rows(database)] == [
+        InstanceRole.SUPERSEDED,
+        InstanceRole.SUPERSEDED,
+        InstanceRole.CURRENT,
+    ]
+    assert rows(database)[-1].patient_id == "P1"
+
+
+def test_the_receipt_that_came_later_counts_whatever_is_indexed_first(database, received):
+    earlier = again(received, received_at=NOON - timedelta(hours=1))
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        assert intake.add(session, [earlier], same_images={earlier.spool_name}) == [Intake.UPDATE]
+    assert [row.role for row in rows(database)] == [InstanceRole.CURRENT, InstanceRole.SUPERSEDED]
+
+
+def test_what_lost_a_conflict_and_comes_again_stays_out(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1), again(received)])
+        resolve(session, "1.2.3", Decision(keep=Keep.FIRST))
+        assert intake.add(session, [again(received, spool_name="z")]) == [Intake.DUPLICATE]
+
+
+def test_an_update_of_a_removed_image_brings_its_own_pixels(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        session.scalars(select(Instance)).one().removed_at = NOON
+        update = again(received, pixel_sha256="e" * 64)
+        intake.add(session, [update], same_images={update.spool_name})
+    assert rows(database)[-1].pixel_sha256 == "e" * 64
+
+
+def test_an_own_result_that_comes_again_after_its_removal_opens_nothing(database, received):
+    with database.write() as session:
+        intake.add(session, [received(1, by_us=True)])
+        session.scalars(select(Instance)).one().removed_at = NOON
+        back = received(1, by_us=True, spool_name="y", received_at=LATER)
+        assert intake.add(session, [back]) == [Intake.RESTORED]
+    assert study(database).state is StudyState.SETTLED

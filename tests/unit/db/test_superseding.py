@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from db.models import Delivery, Job
+from db.models import Delivery, Instance, Job
 from db.repository import deliveries, intake, jobs, settling
-from db.repository.jobs import NewResult
-from db.states import DeliveryState, HoldReason, JobState, SettleReason
+from db.repository.jobs import NewResult, Retry
+from db.repository.resolving import Decision, Keep, resolve
+from db.states import DeliveryState, HoldReason, InstanceRole, JobState, SettleReason
 from tests.rows import new_job
 from tests.unit.db.conftest import NOON
 
@@ -160,6 +161,52 @@ def test_of_several_stacks_each_takes_the_place_of_its_own(study):
     study.settle(first, second)
     study.settle(job("c"), second)
     assert study.jobs() == [JobState.CANCELLED, JobState.QUEUED, JobState.QUEUED]
+
+
+def test_a_job_without_a_common_image_takes_the_place_of_none_of_several(study):
+    first, second = job("a"), new_job(selection_hash="b" * 64, instance_ids=(3,))
+    study.settle(first, second)
+    study.settle(job("c"))
+    assert study.jobs() == [JobState.CANCELLED, JobState.QUEUED, JobState.QUEUED]
+
+
+def test_what_rests_on_rejected_pixels_is_cancelled_also_where_nothing_takes_its_place(study, received):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    other = received(1, spool_name="x", dataset_sha256="f" * 64, pixel_sha256="f" * 64, received_at=NOON + timedelta(1))
+    with study.database.write() as session:
+        intake.add(session, [other])
+        resolve(session, "1.2.3", Decision(keep=Keep.NEWEST))
+    study.settle()
+    assert study.deliveries() == [DeliveryState.CANCELLED]
+
+
+def test_a_job_reads_its_own_receipt_where_the_current_one_shows_something_else(study, received):
+    study.settle(job("a"))
+    with study.database.write() as session:
+        for row in session.scalars(select(Instance).where(Instance.sop_instance_uid == "1.2.3.4.1")):
+            row.role = InstanceRole.SUPERSEDED
+        session.flush()
+        elsewhere = received(
+            1, spool_name="x", dataset_sha256="f" * 64, study_instance_uid="1.2.99", path="archive/B.dcm"
+        )
+        intake.add(session, [elsewhere])
+    assert study.start().paths == ("archive/1.dcm", "archive/2.dcm")
+
+
+@pytest.mark.parametrize("end", ["fault", "death", "restart"])
+def test_a_superseded_job_that_does_not_succeed_is_not_tried_again(study, end):
+    study.settle(job("a"))
+    running = study.start()
+    study.settle(job("b"))
+    retry = Retry(max_attempts=3, after_s=1)
+    with study.database.write() as session:
+        if end == "restart":
+            jobs.requeue_running(session)
+        else:
+            record = jobs.fail if end == "fault" else jobs.worker_died
+            record(session, running.id, now=NOON, code="c", message="m", retry=retry)
+    assert study.jobs() == [JobState.CANCELLED, JobState.QUEUED]
 
 
 def test_a_refusal_known_before_the_start_takes_no_place(study):

@@ -1,11 +1,16 @@
 """Instances that came again, told apart before they get rows."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pydicom import dcmread
 from pydicom.uid import RLELossless
+from sqlalchemy import select
 
+from db.models import Instance
 from db.repository.intake import Intake as Outcome
 from db.states import InstanceRole
+from node import comparison
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets
 from tests.unit.node.test_indexer import Intake
@@ -85,3 +90,22 @@ def test_two_receipts_of_one_instance_in_one_batch_are_told_apart_too(intake, tm
     assert intake.indexer.run().outcomes == {Outcome.STORED: 1}
     assert intake.indexer.run().outcomes == {Outcome.UPDATE: 1}
     assert intake.rows()[1].patient_name == "Right^Name"
+
+
+def test_a_machine_that_fails_makes_no_conflict(intake, send, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    send()
+    monkeypatch.setattr(comparison, "_compare", full)
+    with pytest.raises(MemoryError):
+        send(lambda d: d.compress(RLELossless, generate_instance_uid=False))
+    monkeypatch.undo()
+    assert intake.indexer.run().outcomes == {Outcome.UPDATE: 1}
+
+
+def test_what_retention_removed_is_taken_for_the_same_where_it_stands_in_its_place(intake, send):
+    send()
+    with intake.database.write() as session:
+        session.scalars(select(Instance)).one().removed_at = datetime(2026, 1, 2, tzinfo=UTC)
+    assert send(lambda d: d.compress(RLELossless, generate_instance_uid=False)) is Outcome.UPDATE

@@ -9,10 +9,10 @@ from sqlalchemy import select
 from db import schema
 from db.files import Storage
 from db.models import Decision, Job, Study
-from db.repository import holding
+from db.repository import holding, resolving
 from db.repository import intake as intake_rows
 from db.session import Database
-from db.states import HoldReason, StudyState
+from db.states import HoldReason, JobState, StudyState
 from handlers.association import Associations
 from node import settler as module
 from node.config import Config, Settle
@@ -195,7 +195,7 @@ def test_a_study_that_changes_again_and_again_is_held_after_so_many_revisions(de
     assert counts == [1, 2, 3, 4, 4, 4]  # the first results, and Settle.max_revisions more
     assert desk.states() == {"1.2.3": StudyState.HELD}
     with desk.database.write() as session:
-        assert holding.resolve(session, "1.2.3", keep=None) is HoldReason.MAX_REVISIONS
+        assert resolving.resolve(session, "1.2.3", resolving.Decision()) is HoldReason.MAX_REVISIONS
     desk.settler.run()
     assert desk.count_jobs() == 5
     assert desk.states() == {"1.2.3": StudyState.SETTLED}
@@ -225,3 +225,27 @@ def test_a_backlog_in_the_spool_is_listed_once_for_all_that_wait_for_it(desk, mo
     old.unlink()
     desk.settler.run()
     assert set(desk.states().values()) == {StudyState.SETTLED}
+
+
+def test_a_decision_about_the_patient_makes_results_anew(desk):
+    desk.index(ago_s=QUIET_S + 100)
+    desk.settler.run()
+    desk.index_late(1, ago_s=QUIET_S + 99, patient_id="P2")
+    desk.settler.run()
+    with desk.database.write() as session:
+        resolving.resolve(session, "1.2.3", resolving.Decision(patient=1))
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+    with desk.database.read() as session:
+        assert session.scalars(select(Job.state).order_by(Job.id)).all() == [JobState.CANCELLED, JobState.QUEUED]
+
+
+def test_a_study_with_results_that_the_database_does_not_know_is_held_until_released(desk):
+    desk.index(ago_s=QUIET_S + 100)
+    (desk.storage.results / "1.2.3" / "lung-densitometry-7").mkdir(parents=True)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.HELD}
+    with desk.database.write() as session:
+        assert resolving.resolve(session, "1.2.3", resolving.Decision()) is HoldReason.DATABASE_REBUILT
+    desk.settler.run()
+    assert desk.count_jobs() == 1
