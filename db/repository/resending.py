@@ -6,11 +6,12 @@ Nothing is built anew: the stored bytes are what goes.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Select, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import Session, aliased
 
-from db.models import Delivery, Job, Result, Study
-from db.states import DeliveryState, StudyState
+from db.models import Delivery, Instance, Job, Result, Series, Study
+from db.repository.deliveries import ARRIVED
+from db.states import DeliveryState, InstanceRole, StudyState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,8 @@ class DeliveryLine:
     sop_instance_uid: str
     sent_at: datetime | None
     committed_at: datetime | None
+    ask_again_at: datetime | None
+    """Where the destination was asked to commit itself: when it is asked again if it says nothing."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,6 +58,8 @@ class Resent:
     """Deliveries that a later revision of the study took the place of; they stay so."""
     held: list[str] = field(default_factory=list)
     """Studies of these that wait for a person first."""
+    corrected: list[str] = field(default_factory=list)
+    """Studies of which images came with another patient's name or number after these results were made."""
 
     @property
     def total(self) -> int:
@@ -79,6 +84,7 @@ def listed(session: Session, choice: Choice, *, newest: int) -> list[DeliveryLin
             sop_instance_uid=result.sop_instance_uid,
             sent_at=delivery.sent_at,
             committed_at=delivery.committed_at,
+            ask_again_at=delivery.next_attempt_at if delivery.state in ARRIVED and delivery.transaction_uid else None,
         )
         for delivery, result, study in rows
     ]
@@ -111,12 +117,18 @@ class Resending:
         rows = session.execute(query).all()
         for delivery, result, study in rows:
             self._last = delivery.id
+            self._warn(session, result, study)
             if self._to is None:
                 self._put_back(delivery, study)
             elif result.id not in self._seen:
                 self._seen.add(result.id)
                 self._send_also(session, delivery, study, self._to)
         return bool(rows)
+
+    def _warn(self, session: Session, result: Result, study: Study) -> None:
+        uid = study.study_instance_uid
+        if uid not in self.resent.corrected and _corrected_since(session, study.id, result.job.started_at):
+            self.resent.corrected.append(uid)
 
     def _send_also(self, session: Session, delivery: Delivery, study: Study, destination: str) -> None:
         there = session.scalar(
@@ -151,6 +163,29 @@ def _count(numbers: dict[str, int], destination: str, study: Study, resent: Rese
     numbers[destination] = numbers.get(destination, 0) + 1
     if study.state is StudyState.HELD and study.study_instance_uid not in resent.held:
         resent.held.append(study.study_instance_uid)
+
+
+def _corrected_since(session: Session, study_id: int, moment: datetime | None) -> bool:
+    """Say whether images of a study came with another patient's name, number or birth date after a moment."""
+    earlier = aliased(Instance)
+    differs = or_(
+        earlier.patient_name != Instance.patient_name,
+        earlier.patient_id != Instance.patient_id,
+        earlier.patient_birth_date != Instance.patient_birth_date,
+    )
+    corrected = (
+        select(Instance.id)
+        .join(Series)
+        .join(earlier, (earlier.sop_instance_uid == Instance.sop_instance_uid) & differs)
+        .where(
+            Series.study_id == study_id,
+            Instance.role == InstanceRole.CURRENT,
+            Instance.received_at > moment,
+            earlier.role == InstanceRole.SUPERSEDED,
+        )
+        .limit(1)
+    )
+    return moment is not None and session.scalar(corrected) is not None
 
 
 def _chosen(choice: Choice) -> Select[Delivery, Result, Study]:

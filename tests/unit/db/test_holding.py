@@ -11,10 +11,22 @@ from db.models import Instance, Study
 from db.repository import deliveries, holding, intake, jobs, settling
 from db.repository.holding import NothingToResolveError, PatientIdentity
 from db.repository.jobs import NewResult
+from db.repository.resending import Choice, Resending
 from db.repository.resolving import Decision, Keep, UndecidedError, resolve
 from db.states import HoldReason, InstanceRole, SettleReason, StudyState
 from tests.rows import new_job, settled_study
 from tests.unit.db.conftest import NOON
+
+RESULT = NewResult(
+    kind="sr",
+    sop_instance_uid="1.9",
+    sop_class_uid="1.2",
+    series_instance_uid="1.8",
+    path="results/x",
+    size=1,
+    sha256="b" * 64,
+    device_uid="2.25.7",
+)
 
 
 def study(database):
@@ -140,20 +152,10 @@ def test_agreement_is_mutual_and_with_oneself(one, other):
 
 
 def test_nothing_of_a_held_study_is_sent_until_it_has_settled_again(database):
-    result = NewResult(
-        kind="sr",
-        sop_instance_uid="1.9",
-        sop_class_uid="1.2",
-        series_instance_uid="1.8",
-        path="results/x",
-        size=1,
-        sha256="b" * 64,
-        device_uid="2.25.7",
-    )
     with database.write() as session:
         again = new_job(destinations=("one",))
         (job,) = settled_study(session, NOON, again)
-        jobs.succeed(session, job, now=NOON, results=[result], timings={}, summary={})
+        jobs.succeed(session, job, now=NOON, results=[RESULT], timings={}, summary={})
         assert deliveries.due_destinations(session, NOON) == ["one"]
         holding.hold(session, 1, reason=HoldReason.IDENTITY_CONFLICT, message="m")
         assert deliveries.due_destinations(session, NOON) == []
@@ -219,3 +221,18 @@ def test_a_conflict_does_not_hide_what_else_a_study_is_held_for(database, receiv
         intake.add(session, [received(1, spool_name="x", dataset_sha256="f" * 64)])
         held = holding.held(session, "1.2.3")
     assert (held.reason, held.conflicts) == (HoldReason.DATABASE_REBUILT, 1)
+
+
+@pytest.mark.parametrize(("changes", "warned"), [({"patient_name": "Right^Name"}, ["1.2.3"]), ({"size": 7}, [])])
+def test_sending_results_again_warns_where_the_patient_was_corrected_since(database, received, changes, warned):
+    with database.write() as session:
+        intake.add(session, [received(1)])
+        new = new_job(destinations=("one",), instance_ids=(1,))
+        settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[new], decisions=[])
+        job = jobs.start_next(session, device="cpu", now=NOON)
+        jobs.succeed(session, job.id, now=NOON, results=[RESULT], timings={}, summary={})
+        later = received(1, spool_name="x", dataset_sha256="f" * 64, received_at=NOON + timedelta(hours=1), **changes)
+        intake.add(session, [later], same_images={"x"})
+        resending = Resending(Choice(), now=NOON)
+        resending.step(session)
+    assert resending.resent.corrected == warned
