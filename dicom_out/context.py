@@ -47,13 +47,14 @@ class ResultContext:
         Of the job, aware; the date of every object, so that a second run of the job writes the same bytes. Part of
         every UID.
     revision : int
-        1 for the first result of a study; from 2 on it ends every Series Description.
+        Of the study, from 1; part of every UID.
     series_number : int
         First of the numbers used: the report's, then the key image's, then one for each segmentation.
     series_description_prefix : str
         Begins every Series Description.
     predecessors : tuple of Predecessor
-        Reports that this run's report replaces.
+        Delivered reports that this run's report replaces. Their number tells the reader which one this is: with two
+        of them every Series Description ends in "rev 3".
     """
 
     pipeline: str
@@ -65,8 +66,8 @@ class ResultContext:
     predecessors: tuple[Predecessor, ...] = ()
 
     def series_description(self, text: str, *, limit: int = 64) -> str:
-        """Return prefix, text and revision; the text gives way where the limit is exceeded."""
-        ending = f" rev {self.revision}" if self.revision > 1 else ""
+        """Return prefix, text and revision, as far as the reader can know; the text gives way to the limit."""
+        ending = f" rev {len(self.predecessors) + 1}" if self.predecessors else ""
         start = f"{self.series_description_prefix} {text}".strip()
         return start[: limit - len(ending)].rstrip() + ending
 

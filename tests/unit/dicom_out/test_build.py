@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_out.build import ResultContext, ResultKind, build, encode
-from dicom_out.context import Run
+from dicom_out.context import Predecessor, Run
 from tests import factories
 from tests.unit.dicom_out.conftest import a_context
 from tests.validators import dciodvfy_errors
@@ -89,7 +89,9 @@ def test_contributing_equipment_agrees_with_the_report_and_the_module(phantom_re
 
 
 def test_descriptions_carry_prefix_and_revision_and_fit(make_result):
-    result = make_result(context={"revision": 12, "series_description_prefix": "Research AI result"})
+    earlier = Predecessor(sop_class_uid="1.2", sop_instance_uid="1.2.9", series_instance_uid="1.2.8")
+    context = {"revision": 30, "predecessors": (earlier,) * 11, "series_description_prefix": "Research AI result"}
+    result = make_result(context=context)
     descriptions = [dcmread(path).SeriesDescription for path in result.paths]
     assert all(d.startswith("Research AI") and d.endswith(" rev 12") for d in descriptions)
     assert len(descriptions[-1]) <= 20
