@@ -132,7 +132,7 @@ class _Seat:
         self._lock = threading.Lock()
         self._job: ProcessFuture[bytes] | None = None
         self._worker_pid = 0
-        self._missed = 0
+        self._starts_expected = 0
         self._submitted_at = 0.0
         self._verdict: Failure | None = None
         self._open()
@@ -153,7 +153,8 @@ class _Seat:
             self.close()
             self._open()
         with self._lock:
-            self._worker_pid, self._missed, self._verdict = self._living_worker(), 0, None
+            self._worker_pid, self._verdict = self._living_worker(), None
+            self._starts_expected = self._starts.value + (0 if _lives(self._begun_pid.value) else 1)
             self._submitted_at = time.monotonic()
             self._job = job = self._pool.schedule(
                 run_contained, args=[run, spec, self.device], timeout=self._time_limit_s
@@ -161,8 +162,8 @@ class _Seat:
 
         def ended(future: Future[bytes]) -> None:
             outcome = self._outcome(future)
-            if isinstance(outcome, Failure) and outcome.ending.is_death:
-                self._kill_what_it_started()
+            if isinstance(outcome, Failure) and outcome.ending.is_death and self._verdict is None:
+                self._kill_what_it_started(self._pid.value)
             self._job = None
             finished(outcome)
 
@@ -176,11 +177,11 @@ class _Seat:
                 return
             if job.running() and not self._worker_pid:
                 self._worker_pid = self._living_worker()
-            self._verdict = self._over_memory() or self._without_worker()
+            self._verdict = self._replaced(job) or self._over_memory() or self._without_worker()
             if self._verdict is None:
                 return
             if self._verdict.ending is Ending.MEMORY_LIMIT:
-                self._kill_what_it_started()  # pebble sees that it died
+                self._kill_what_it_started(self._pid.value)  # pebble sees that it died
                 return
         job.cancel()  # its callback runs now
 
@@ -188,12 +189,17 @@ class _Seat:
         """Kill the worker and what it started."""
         self._pool.stop()
         self._pool.join()
-        self._kill_what_it_started()
+        self._kill_what_it_started(self._pid.value)
 
     def _open(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._pid = context.RawValue(c_int, 0)
-        self._pool = ProcessPool(max_workers=1, context=context, initializer=self._start, initargs=[self._pid])
+        self._pid, self._begun_pid, self._pid_before, self._starts = (context.RawValue(c_int, 0) for _ in range(4))
+        self._pool = ProcessPool(
+            max_workers=1,
+            context=context,
+            initializer=_begin,
+            initargs=[self._start, self._pid, self._begun_pid, self._pid_before, self._starts],
+        )
 
     def _over_memory(self) -> Failure | None:
         if not self._memory_limit_mb or not self._worker_pid:
@@ -209,13 +215,16 @@ class _Seat:
 
     def _living_worker(self) -> int:
         pid: int = self._pid.value
-        return pid if pid and psutil.pid_exists(pid) else 0
+        return pid if _lives(pid) else 0
+
+    def _replaced(self, job: ProcessFuture[bytes]) -> Failure | None:
+        # Pebble reports a worker that died, except one that ended as if all were well: that one it only replaces.
+        if not job.running() or self._starts.value <= self._starts_expected:
+            return None
+        self._kill_what_it_started(self._pid_before.value)
+        return Failure(ending=Ending.WORKER_DIED, message="the worker ended itself with status 0")
 
     def _without_worker(self) -> Failure | None:
-        # Pebble itself reports a worker that died, except one that ended as if all were well.
-        self._missed += bool(self._worker_pid and not psutil.pid_exists(self._worker_pid))
-        if self._missed > 1:
-            return Failure(ending=Ending.WORKER_DIED, message="the worker ended itself with status 0")
         if time.monotonic() - self._submitted_at < self._time_limit_s + _START_LIMIT_S:
             return None
         self._pool.stop()  # replaced before the next job
@@ -224,11 +233,11 @@ class _Seat:
             message=f"no worker took the job within {_START_LIMIT_S:.0f} s of its start",
         )
 
-    def _kill_what_it_started(self) -> None:
-        """Kill the worker's process group: the worker, if it lives, and every child of it."""
-        if self._pid.value:
+    def _kill_what_it_started(self, worker_pid: int) -> None:
+        """Kill a worker's process group: the worker, if it lives, and every child of it."""
+        if worker_pid:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pid.value, signal.SIGKILL)
+                os.killpg(worker_pid, signal.SIGKILL)
 
     def _outcome(self, ended: Future[bytes]) -> JobOutcome | Failure:
         try:
@@ -251,6 +260,18 @@ class _Seat:
         if self._pid.value:
             return Failure(ending=Ending.WORKER_DIED, message="the worker died as the job began")
         return Failure(ending=Ending.FAULT, message="no worker could start; the log says why")
+
+
+def _begin(start: Callable[[Any], None], pid: Any, begun_pid: Any, pid_before: Any, starts: Any) -> None:  # noqa: ANN401 - ctypes
+    """Count this worker before its imports, and start it."""
+    pid_before.value = begun_pid.value
+    starts.value += 1  # first: a worker that is counted and not yet named is at worst missed
+    begun_pid.value = os.getpid()
+    start(pid)
+
+
+def _lives(pid: int) -> bool:
+    return pid > 0 and psutil.pid_exists(pid)
 
 
 def _nothing() -> None:

@@ -124,6 +124,11 @@ def test_what_goes_wrong_in_a_worker_is_told_and_the_next_job_runs(engine, pipel
     assert run(engine, "who").refusal is not None
 
 
+def test_a_worker_that_ends_as_if_all_were_well_right_after_its_start_is_told(start_engine):
+    failure = run(start_engine(), "die-well")  # the worker is still starting when it gets the job
+    assert (failure.ending, failure.message) == (Ending.WORKER_DIED, "the worker ended itself with status 0")
+
+
 @pytest.mark.parametrize("kind", ["nothing", "lambda"])
 def test_an_outcome_that_is_none_is_a_fault_and_the_next_job_runs(start_engine, kind):
     engine = start_engine(run=returns_what_is_wrong)
