@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
@@ -201,8 +202,12 @@ class Storage:
             raise ValueError("not a UID")
         return Path("archive") / study_instance_uid[-2:].replace(".", "0") / study_instance_uid / spool_name
 
-    def result_folder(self, study_instance_uid: str, pipeline: str, job_id: int) -> Path:
-        """Return the folder of one job's objects, relative to the root; no other job ever writes there."""
+    def result_folder(self, study_instance_uid: str, pipeline: str, job_id: int, created_at: datetime) -> Path:
+        """Return the folder of one job's objects, relative to the root; no other job ever writes there.
+
+        Nor does the same job once it was queued anew, which makes it over; a retry writes to the same place.
+        """
         if not is_uid(study_instance_uid):
             raise ValueError("not a UID")
-        return Path("results") / study_instance_uid / f"{pipeline}-{job_id}"
+        made = created_at.astimezone(UTC)
+        return Path("results") / study_instance_uid / f"{pipeline}-{job_id}-{made:%Y%m%dT%H%M%S%f}"

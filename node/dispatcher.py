@@ -106,7 +106,7 @@ class Dispatcher:
             demographics_path=root / job.demographics_path,
             predecessors=job.predecessors,
             storage=root,
-            result_folder=self._storage.result_folder(job.study_instance_uid, job.pipeline, job.id),
+            result_folder=self._storage.result_folder(job.study_instance_uid, job.pipeline, job.id, job.created_at),
             weights=Path(self._config.storage.weights),
             series_number=self._config.results.series_number,
             series_description_prefix=self._config.results.series_description_prefix,

@@ -1,6 +1,7 @@
 """Weights of networks: ``models list``, ``fetch``, ``verify``, ``add``, ``remove``."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -159,7 +160,7 @@ def rerun(config: ConfigOption = None) -> None:
         lacking = {job.pipeline: why for job in refused if (why := _lack(settings, job.pipeline))}
         ready = [job.id for job in refused if job.images_are_there and job.pipeline not in lacking]
         with database.write() as session:
-            queued = reruns.requeue(session, ready)
+            queued = reruns.requeue(session, ready, now=datetime.now(UTC))
     for why in lacking.values():
         errors.print(why, markup=False, soft_wrap=True)
     if gone := sum(not job.images_are_there for job in refused):

@@ -5,6 +5,7 @@ import logging
 import shutil
 import sqlite3
 import time
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import select
@@ -241,7 +242,7 @@ def test_a_backup_restored_as_the_handbook_says_learns_what_it_did_not_know(know
 
 def test_studies_that_have_results_are_held_and_their_files_stay(known, begin):
     life, instances = known
-    result = life.storage.root / life.storage.result_folder("1.2.1", "pipeline", 1) / "sr-1.dcm"
+    result = life.storage.root / life.storage.result_folder("1.2.1", "pipeline", 1, datetime.now(UTC)) / "sr-1.dcm"
     result.parent.mkdir(parents=True)
     result.write_bytes(b"delivered")
     life.stop()
@@ -260,7 +261,7 @@ def test_studies_that_have_results_are_held_and_their_files_stay(known, begin):
 
 def test_results_whose_images_are_gone_hold_their_study_too(known, begin):
     life, instances = known
-    (life.storage.root / life.storage.result_folder("1.2.77", "pipeline", 1)).mkdir(parents=True)
+    (life.storage.root / life.storage.result_folder("1.2.77", "pipeline", 1, datetime.now(UTC))).mkdir(parents=True)
     life.stop()
     vanish(life)
     life = begin()
@@ -289,7 +290,7 @@ def test_a_rebuild_that_is_broken_off_goes_on_with_the_next_life(known, begin, m
         pass
 
     life, instances = known
-    (life.storage.root / life.storage.result_folder("1.2.2", "pipeline", 1)).mkdir(parents=True)
+    (life.storage.root / life.storage.result_folder("1.2.2", "pipeline", 1, datetime.now(UTC))).mkdir(parents=True)
     life.stop()
     vanish(life)
     real, calls = getattr(Rebuild, step), []
