@@ -18,6 +18,7 @@ from dicom_out.product import RESEARCH_NOTICE
 from dicom_out.views import WINDOW_CENTER, WINDOW_WIDTH, View, views
 from inference.findings import Findings, Measurement
 from inference.series import Series
+from inference.wording import unit_shown
 
 SIZE = 1024
 _PANEL = (512, 372)
@@ -28,7 +29,6 @@ _LINE_HEIGHT = 33
 _WHITE, _GRAY, _YELLOW, _BLACK = (255, 255, 255), (185, 185, 185), (255, 214, 0), (0, 0, 0)
 _BAR_MM = 50
 _ROWS = 5
-_UNITS = {"[hnsf'U]": "HU", "1": "", "ml": "mL"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +133,7 @@ def _headline(mark: Mark) -> _Entry:
 
 
 def _number(measurement: Measurement) -> str:
-    unit = _UNITS.get(measurement.unit.value, measurement.unit.value)
+    unit = unit_shown(measurement.unit.value)
     value = measurement.value
     digits = 0 if abs(value) >= 100 else 1
     text = f"{value:.{digits}f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"

@@ -1,21 +1,21 @@
-"""What the command line shows: tables for people, JSON for scripts."""
+"""What the command line shows: its two consoles, JSON for scripts, and the words that its screens share."""
 
 import dataclasses
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
-from db.repository.reports import JobReport, StudyReport
-from node.health import Health
-from node.problems import Severity
-from node.retention import RetentionReport
+from inference.wording import unit_shown
 from node.rules import Rule, asks
 
 console = Console()
@@ -32,8 +32,11 @@ _COLOURS = {
     "quarantined": "red",
     "held": "yellow",
     "refused": "yellow",
+    "warned": "yellow",
     "unsupported": "yellow",
+    "cancelled": "dim",
 }
+_UID_TAIL = 12
 
 
 def progress() -> Progress:
@@ -61,60 +64,56 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any record
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def show_health(health: Health) -> None:
-    """Print a node's health and its newest studies with every decision."""
-    colour = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}[health.severity]
-    console.print(f"[bold {colour}]{health.severity.name}[/]", end="  ")
-    console.print(
-        f"{'answering' if health.answering else 'not answering'} · {health.spooled} files in the spool · "
-        f"{health.disk_free_gb:.1f} GB free"
-    )
-    for problem in health.problems:
-        console.print(f"  [yellow]![/] {escape(problem.message)}")
-    if health.counts:
-        for title, numbers in (
-            ("studies", health.counts.studies),
-            ("jobs", health.counts.jobs),
-            ("deliveries", health.counts.deliveries),
-        ):
-            console.print(f"{title}: " + (", ".join(f"{n} {_state(s)}" for s, n in numbers.items()) or "none"))
-    if health.retention:
-        console.print(_retention(health.retention), highlight=False)
-    for study in health.studies:
-        console.print(study_table(study))
+def state_shown(state: str) -> str:
+    """Return a state in its colour."""
+    colour = _COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state
 
 
-def _retention(report: RetentionReport) -> str:
-    """Return what is held, what goes next and what went last, in one line."""
-    parts = [f"images: {report.held_instances}, {report.held_bytes / 1e9:.1f} GB at {report.at:%H:%M} UTC"]
-    parts.append(f"kept {report.inputs_days:g} days" if report.inputs_days else "kept for ever")
-    if report.next_at:
-        parts.append(f"next go {report.next_at:%Y-%m-%d}")
-    if report.kept_longer:
-        parts.append(f"studies kept longer: {report.kept_longer} (held, failed, or results not delivered)")
-    if report.removed_at:
-        parts.append(f"{report.removed_instances} went {report.removed_at:%Y-%m-%d}")
-    return " · ".join(parts)
+def uid_shown(uid: str) -> str:
+    """Return the end of a UID, which tells it from others; commands take it in place of the whole."""
+    return uid if len(uid) <= _UID_TAIL else f"…{uid[-_UID_TAIL + 1 :]}"
 
 
-def study_table(study: StudyReport) -> Table:
-    """Return a study as a table: each stack, whether it ran, and why."""
-    title = f"study {study.study_instance_uid} · {_state(study.state)} · {study.instances} instances"
-    if study.hold_reason:
-        title += f" · held ({study.hold_reason}): {escape(study.hold_message or '')}; see `opacity-node resolve`"
-    table = Table(title=title, title_justify="left", expand=True)
-    table.add_column("stack", ratio=3)
-    table.add_column("instances", justify="right")
-    table.add_column("pipeline")
-    table.add_column("decision", ratio=4)
-    for decision in study.decisions:
-        runs = "[green]runs[/]" if decision.runs else "[dim]does not run[/]"
-        table.add_row(
-            escape(decision.stack), str(decision.instances), decision.pipeline, f"{runs}: {escape(decision.reason)}"
-        )
-    if not study.decisions:
-        table.add_row("[dim]nothing decided yet[/]" if study.revision == 0 else "[dim]no rule applies[/]", "", "", "")
+def time_shown(at: datetime | None, *, today: datetime | None = None) -> str:
+    """Return a time in UTC, without its date where it is of today."""
+    if at is None:
+        return ""
+    at = at.astimezone(UTC)
+    return f"{at:%H:%M:%S}" if at.date() == (today or datetime.now(UTC)).date() else f"{at:%m-%d %H:%M}"
+
+
+def listing(title: str, *columns: str, right: tuple[str, ...] = ()) -> Table:
+    """Return a table whose rows are one line each; what does not fit ends in an ellipsis."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True, justify="right" if column in right else "left")
     return table
+
+
+def hanging(indent: int, sign: str, text: str) -> Padding:
+    """Return a text behind a sign, every further line of it as far in as the first."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(sign, Text(text))
+    return Padding(grid, (0, 0, 0, indent))
+
+
+class Footnotes:
+    """Long messages, often the same, that stand below a table with a number for each."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, message: str | None) -> str:
+        """Return the number of a message; nothing for none."""
+        return str(self._numbers.setdefault(message, len(self._numbers) + 1)) if message else ""
+
+    def table(self) -> Table:
+        """Return them below each other."""
+        grid = Table.grid(padding=(0, 1))
+        for message, number in self._numbers.items():
+            grid.add_row(f" {number:>2}", Text(message))
+        return grid
 
 
 def show_rule(rule: Rule) -> None:
@@ -129,29 +128,14 @@ def show_rule(rule: Rule) -> None:
         ("priority", f"{rule.priority}" + (f" · quiet time {rule.quiet_s:g} s" if rule.quiet_s else "")),
     )
     console.print(f"rule [bold]{escape(rule.name)}[/]", highlight=False)
+    console.print(fields_shown(lines))
+
+
+def fields_shown(lines: tuple[tuple[str, str], ...]) -> Table:
+    """Return titles and texts below each other."""
     table = Table.grid(padding=(0, 2))
     for title, text in lines:
         table.add_row(f"  [dim]{title}[/]", escape(text))
-    console.print(table)
-
-
-def jobs_table(jobs: list[JobReport]) -> Table:
-    """Return jobs as a table."""
-    table = Table("job", "pipeline", "stack", "state", "attempts", "deliveries", "message", title="jobs")
-    for job in jobs:
-        delivered = ", ".join(
-            f"{d.kind} → {d.destination} {_state(d.state)}" + (f" ({escape(d.message)})" if d.message else "")
-            for d in job.deliveries
-        )
-        table.add_row(
-            str(job.id),
-            f"{job.pipeline} {job.pipeline_version}",
-            escape(job.stack),
-            _state(job.state),
-            str(job.attempts),
-            delivered,
-            escape(job.message or ""),
-        )
     return table
 
 
@@ -169,9 +153,4 @@ def findings_table(summary: dict[str, Any]) -> Table:
 
 
 def _number(measurement: dict[str, Any]) -> str:
-    return f"{measurement['value']:.1f} {escape(measurement['unit'])}"
-
-
-def _state(state: str) -> str:
-    colour = _COLOURS.get(state)
-    return f"[{colour}]{state}[/]" if colour else state
+    return f"{measurement['value']:.1f} {escape(unit_shown(measurement['unit']))}".rstrip()

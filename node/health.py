@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import DatabaseError
@@ -15,6 +15,7 @@ from db.repository.reports import Counts, StudyReport
 from db.session import Database, DatabaseGoneError
 from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
+from inference.wording import counted
 from node.config import Config
 from node.problems import Problem, Severity
 from node.retention import RetentionReport, last_report
@@ -41,6 +42,8 @@ class Health:
     problems: list[Problem]
     retention: RetentionReport | None = None
     """None before the first pass."""
+    failing: list[str] = field(default_factory=list)
+    """Destinations that fail for a shorter time than a monitor is told of; a person is told at once."""
 
     @property
     def severity(self) -> Severity:
@@ -76,7 +79,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         *_service_problems(config, answering),
         *storage_problems(config.storage, free_bytes=disk_free_gb * 1e9),
     ]
-    counts, studies = None, []
+    counts, studies, failing = None, [], list[Trouble]()
     if storage.database.is_file():
         database = Database(f"sqlite:///{storage.database}")
         try:
@@ -98,6 +101,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         studies=studies,
         problems=problems,
         retention=last_report(storage),
+        failing=[_said(trouble) for trouble in failing if not _is_problem(trouble)],
     )
 
 
@@ -122,12 +126,24 @@ def _destination_problems(failing: Sequence[Trouble]) -> list[Problem]:
     return [
         Problem(
             severity=Severity.CRITICAL if now - trouble.since > _DESTINATION_DEAD else Severity.WARNING,
-            message=f"destination {trouble.destination} fails since {trouble.since:%Y-%m-%d %H:%M} UTC, "
-            f"{trouble.objects} objects wait for it: {trouble.message}",
+            message=_said(trouble),
         )
         for trouble in failing
-        if now - trouble.since > _DESTINATION_FAILS
+        if _is_problem(trouble)
     ]
+
+
+def _is_problem(trouble: Trouble) -> bool:
+    """Say whether it lasts too long to be a restart of the peer."""
+    return datetime.now(UTC) - trouble.since > _DESTINATION_FAILS
+
+
+def _said(trouble: Trouble) -> str:
+    wait = "waits" if trouble.objects == 1 else "wait"
+    return (
+        f"destination {trouble.destination} fails since {trouble.since:%Y-%m-%d %H:%M} UTC, "
+        f"{counted(trouble.objects, 'object')} {wait} for it: {trouble.message}"
+    )
 
 
 def _work_problems(counts: Counts, config: Config) -> list[Problem]:
@@ -136,14 +152,14 @@ def _work_problems(counts: Counts, config: Config) -> list[Problem]:
         for uid, reason in counts.holds.items()
     ]
     problems += [
-        Problem(severity=Severity.WARNING, message=f"{number} jobs {state.value}; see `opacity-node jobs`")
+        Problem(severity=Severity.WARNING, message=f"{counted(number, 'job')} {state.value}; see `opacity-node jobs`")
         for state in (JobState.FAILED, JobState.QUARANTINED)
         if (number := counts.jobs.get(state.value))
     ]
     problems += [
         Problem(
             severity=severity,
-            message=f"{number} result objects were not delivered ({state.value}); "
+            message=f"{counted(number, 'result object')} not delivered ({state.value}); "
             f"see `opacity-node deliveries --state {state.value}`",
         )
         for state, severity in _UNDELIVERED.items()

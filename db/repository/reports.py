@@ -1,6 +1,6 @@
 """What a person or a monitor asks: counts, studies, jobs, deliveries."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -224,8 +224,20 @@ def _receipts(session: Session, study: Study) -> list[Receipts]:
         .group_by(*peer)
         .order_by(first)
     )
-    names = [f.name for f in fields(Receipts)]
-    return [Receipts(**dict(zip(names, row, strict=True))) for row in rows]
+    return [
+        Receipts(
+            calling_ae_title=calling,
+            called_ae_title=called,
+            first_received_at=began,
+            last_received_at=ended,
+            instances=number,
+            updates=updates,
+            conflicts=conflicts,
+            own_results=own,
+            removed=removed,
+        )
+        for calling, called, began, ended, number, updates, conflicts, own, removed in rows
+    ]
 
 
 def _decision(decision: Decision) -> DecisionReport:

@@ -167,6 +167,8 @@ def _count(numbers: dict[str, int], destination: str, study: Study, resent: Rese
 
 def _corrected_since(session: Session, study_id: int, moment: datetime | None) -> bool:
     """Say whether images of a study came with another patient's name, number or birth date after a moment."""
+    if moment is None:
+        return False
     earlier = aliased(Instance)
     differs = or_(
         earlier.patient_name != Instance.patient_name,
@@ -185,7 +187,7 @@ def _corrected_since(session: Session, study_id: int, moment: datetime | None) -
         )
         .limit(1)
     )
-    return moment is not None and session.scalar(corrected) is not None
+    return session.scalar(corrected) is not None
 
 
 def _chosen(choice: Choice) -> Select[Delivery, Result, Study]:

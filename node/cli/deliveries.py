@@ -5,23 +5,13 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from db.repository.resending import Choice, DeliveryLine, Resending, Resent, listed
 from db.states import DeliveryState
-from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from inference.wording import counted
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.config import Config
-from node.console import as_json, console
-
-_COLOURS = {
-    "sent": "green",
-    "committed": "green",
-    "warned": "yellow",
-    "unsupported": "yellow",
-    "failed": "red",
-    "cancelled": "dim",
-}
-_UID_TAIL = 12
+from node.console import Footnotes, as_json, console, listing, state_shown, time_shown, uid_shown
 
 StateOption = Annotated[str | None, typer.Option("--state", help="Only deliveries of this state.")]
 DestinationOption = Annotated[str | None, typer.Option("--destination", help="Only deliveries to this destination.")]
@@ -31,15 +21,17 @@ DestinationOption = Annotated[str | None, typer.Option("--destination", help="On
 def deliveries(
     state: StateOption = None,
     destination: DestinationOption = None,
-    study: Annotated[str | None, typer.Option("--study", help="Study Instance UID.")] = None,
+    study: Annotated[str | None, typer.Option("--study", help="Study Instance UID or its end.")] = None,
     newest: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """List result objects, where they go, and what the destinations answered."""
     settings = load_config(config)
-    choice = Choice(study_instance_uid=study, destination=destination, state=_state(state))
+    wanted = _state(state)
     with open_database(settings) as database, database.read() as session:
+        whole = None if study is None else study_named(session, study)
+        choice = Choice(study_instance_uid=whole, destination=destination, state=wanted)
         found = listed(session, choice, newest=newest)
     if json:
         print(as_json(found))  # noqa: T201 - for a script, not for a terminal
@@ -51,7 +43,7 @@ def deliveries(
 
 @app.command()
 def resend(
-    study: Annotated[str | None, typer.Argument(help="Study Instance UID.")] = None,
+    study: Annotated[str | None, typer.Argument(help="Study Instance UID or its end.")] = None,
     job: Annotated[int | None, typer.Option("--job", help="Number of a job, as `opacity-node jobs` shows it.")] = None,
     destination: DestinationOption = None,
     state: StateOption = None,
@@ -63,12 +55,15 @@ def resend(
     if study is None and job is None and destination is None:
         fail("say what to send again: a Study Instance UID, --job N or --destination NAME")
     settings = load_config(config)
-    choice = Choice(study_instance_uid=study, job_id=job, destination=destination, state=_state(state))
+    wanted = _state(state)
     if to is not None and settings.destination(to) is None:
         names = ", ".join(d.name for d in settings.destinations) or "none"
         fail(f"--to {to}: config.toml has no such destination; there are: {names}")
-    resending = Resending(choice, now=datetime.now(UTC), to=to)
     with open_database(settings) as database:
+        with database.read() as session:
+            whole = None if study is None else study_named(session, study)
+        choice = Choice(study_instance_uid=whole, job_id=job, destination=destination, state=wanted)
+        resending = Resending(choice, now=datetime.now(UTC), to=to)
         more = True
         while more:
             with database.write() as session:
@@ -84,39 +79,44 @@ def resend(
 
 def _show(lines: list[DeliveryLine], *, now: datetime) -> None:
     """Print deliveries as a table; what was answered, which is long and often the same, stands below it."""
-    notes: dict[str, int] = {}
-    table = Table(title="deliveries, newest first", title_justify="left")
-    for title in ("object", "study", "job", "destination", "state", "tries", "next", "note"):
-        table.add_column(title, no_wrap=True, justify="right" if title in {"job", "tries", "note"} else "left")
+    notes = Footnotes()
+    columns = ("object", "study", "job", "destination", "state", "tries", "next", "note")
+    table = listing("deliveries, newest first", *columns, right=("job", "tries"))
     for line in lines:
-        note = str(notes.setdefault(line.message, len(notes) + 1)) if line.message else ""
         table.add_row(
             escape(line.kind),
-            _short(line.study_instance_uid),
+            uid_shown(line.study_instance_uid),
             str(line.job_id),
             escape(line.destination),
-            f"[{colour}]{line.state}[/]" if (colour := _COLOURS.get(line.state)) else line.state,
+            state_shown(line.state),
             str(line.attempts),
             _until(line.next_attempt_at, now),
-            note,
+            " ".join(filter(None, (notes.number(line.message), _asked(line)))),
         )
     console.print(table)
-    for message, number in notes.items():
-        console.print(f"{number:>3}  {message}", markup=False, highlight=False)
+    console.print(notes.table())
 
 
 def _say(resent: Resent, config: Config) -> None:
     for title, numbers in (
-        ("are sent again to", resent.again),
-        ("that waited are sent now to", resent.sooner),
-        ("are sent also to", resent.added),
+        ("{are} sent again to", resent.again),
+        ("that waited {are} sent now to", resent.sooner),
+        ("{are} sent also to", resent.added),
     ):
         for name, number in sorted(numbers.items()):
             place = config.destination(name)
             where = f"{place.ae_title} at {place.host}:{place.port}" if place else "which config.toml does not have"
-            console.print(f"{number} objects {title} {name} ({where})", markup=False, highlight=False, soft_wrap=True)
+            how = title.format(are="is" if number == 1 else "are")
+            console.print(
+                f"{counted(number, 'object')} {how} {name} ({where})", markup=False, highlight=False, soft_wrap=True
+            )
     if resent.cancelled:
         console.print(f"{resent.cancelled} stay cancelled: results of a later revision took their place")
+    for uid in resent.corrected:
+        console.print(
+            f"[yellow]images of study {uid} came with a corrected patient since: these results name the earlier one[/]",
+            soft_wrap=True,
+        )
     for uid in resent.held:
         console.print(f"study {uid} is held and sends nothing until `opacity-node resolve {uid}`", soft_wrap=True)
     console.print("A running node begins within 5 s; `opacity-node deliveries` shows how it goes.")
@@ -124,9 +124,8 @@ def _say(resent: Resent, config: Config) -> None:
 
 def _nothing(resent: Resent) -> str:
     if resent.cancelled:
-        return (
-            f"nothing to send: {resent.cancelled} objects were cancelled, results of a later revision took their place"
-        )
+        cancelled = counted(resent.cancelled, "cancelled object")
+        return f"nothing to send: {cancelled}, results of a later revision took their place"
     return "nothing to send: no delivery fits; `opacity-node deliveries` lists them"
 
 
@@ -136,8 +135,9 @@ def _state(state: str | None) -> DeliveryState | None:
     return DeliveryState(state) if state else None
 
 
-def _short(uid: str) -> str:
-    return uid if len(uid) <= _UID_TAIL else f"…{uid[-_UID_TAIL + 1 :]}"
+def _asked(line: DeliveryLine) -> str:
+    """Say that the peer was asked to commit itself, and until when its report is waited for."""
+    return "" if line.ask_again_at is None else f"commitment asked, again at {time_shown(line.ask_again_at)}"
 
 
 def _until(at: datetime | None, now: datetime) -> str:

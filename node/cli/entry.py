@@ -7,8 +7,10 @@ from typing import Annotated, NoReturn
 
 import typer
 from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
 
 from db.files import Storage
+from db.repository import reports
 from db.session import Database
 from node import config as config_file
 from node.config import Config, ConfigError
@@ -39,6 +41,17 @@ def load_config(path: Path | None) -> Config:
         return config_file.load(path)
     except ConfigError as error:
         fail(str(error))
+
+
+def study_named(session: Session, given: str) -> str:
+    """Return the whole Study Instance UID of what a person gave: all of it, or its end as tables show it."""
+    ending = given.strip().lstrip("…").lstrip(".")
+    found = reports.matching(session, ending) if ending else []
+    if not found:
+        fail(f"the node holds no study whose UID is or ends in {given}; `opacity-node status` lists the newest")
+    if len(found) > 1:
+        fail(f"more than one study ends in {given}; give more of its UID")
+    return found[0]
 
 
 @contextmanager

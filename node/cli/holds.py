@@ -10,7 +10,7 @@ from db.repository import holding, resolving
 from db.repository.holding import HeldStudy, NothingToResolveError
 from db.repository.resolving import Decision, Keep, UndecidedError
 from db.states import HoldReason
-from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.console import as_json, console
 
 _QUESTIONS = {
@@ -29,7 +29,7 @@ _QUESTIONS = {
 
 @app.command()
 def resolve(
-    study: Annotated[str, typer.Argument(help="Study Instance UID of a held study.")],
+    study: Annotated[str, typer.Argument(help="Study Instance UID of a held study, or its end.")],
     keep: Annotated[Keep | None, typer.Option(help="Which of contradicting receipts counts.")] = None,
     patient: Annotated[int | None, typer.Option(help="Whose study it is: a number of the table.")] = None,
     together: Annotated[bool, typer.Option("--together", help="All instances are of that patient.")] = False,
@@ -41,6 +41,7 @@ def resolve(
     with open_database(load_config(config)) as database:
         try:
             with database.read() as session:
+                study = study_named(session, study)
                 held = holding.held(session, study)
             if keep is None and patient is None and not yes:
                 _show(held, json=json)

@@ -11,7 +11,7 @@ from rich.text import Text
 from db.repository import settling
 from db.states import StudyState
 from inference.registry import CARDS
-from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.console import as_json, console, show_rule
 from node.explanation import Explanation, PipelineOutcome, StackExplained, explain
 from node.routing import EXCLUDED
@@ -19,7 +19,7 @@ from node.routing import EXCLUDED
 
 @app.command()
 def route(
-    study: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    study: Annotated[str, typer.Argument(help="Study Instance UID or its end.")],
     config: ConfigOption = None,
     try_file: Annotated[
         Path | None, typer.Option("--try", help="A config.toml whose rules are tried instead; nothing is changed.")
@@ -30,9 +30,10 @@ def route(
     settings = load_config(config)
     tried = load_config(try_file) if try_file else settings
     with open_database(settings) as database, database.read() as session:
+        study = study_named(session, study)
         found = settling.find(session, study)
         if found is None:
-            fail(f"the node holds no study {study}; `opacity-node status` lists the newest")
+            fail(f"the study {study} went just now")
         held = found.state is StudyState.HELD
         ended = settling.ended_jobs(session, found.id)
         explanation = explain(study, settling.instances(session, found.id), tried, CARDS, ended)

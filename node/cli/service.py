@@ -6,10 +6,14 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from db.repository import reports
 from node import config as config_file
-from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
-from node.console import as_json, console, show_health, show_rule
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
+from node.config import Config, ConfigError
+from node.console import as_json, console, show_rule
 from node.needs import unmet
+from node.overview import show_health
+from node.study_screen import show_study
 
 
 @app.command()
@@ -30,15 +34,25 @@ def serve(config: ConfigOption = None) -> None:
 
 @app.command()
 def status(
-    study: Annotated[str | None, typer.Argument(help="Study Instance UID; by default the newest ten.")] = None,
+    study: Annotated[
+        str | None, typer.Argument(help="Study Instance UID or its end; by default the newest ten.")
+    ] = None,
     config: ConfigOption = None,
     check: Annotated[bool, typer.Option("--check", help="One line; exit 0 ok, 1 warning, 2 critical.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show how the node is, what it did with the newest studies, and why."""
+    """Show how the node is and what it did with the newest studies; or all that happened to one, and why."""
     from node.health import examine
 
-    health = examine(load_config(config), study_instance_uid=study)
+    settings = _for_monitor(config) if check else load_config(config)
+    if study is not None and not check:
+        with open_database(settings) as database, database.read() as session:
+            study = study_named(session, study)
+            if not json:
+                (found,) = reports.studies(session, study_instance_uid=study)
+                show_study(found)
+                return
+    health = examine(settings, study_instance_uid=study)
     if check:
         console.print(
             f"{health.severity.name}: " + ("; ".join(p.message for p in health.problems) or "nothing to report"),
@@ -49,7 +63,18 @@ def status(
     if json:
         print(as_json(health))  # noqa: T201 - for a script, not for a terminal
     else:
-        show_health(health)
+        show_health(health, inputs_days=settings.retention.inputs_days)
+
+
+def _for_monitor(path: Path | None) -> Config:
+    """Return the settings, or end with what is wrong with them in the one line that a monitor reads."""
+    try:
+        return config_file.load(path)
+    except ConfigError as error:
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        print(f"CRITICAL: config.toml cannot be used: {first}{more}; `opacity-node check-config`")  # noqa: T201 - unwrapped
+        raise typer.Exit(2) from error
 
 
 @app.command()

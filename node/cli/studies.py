@@ -7,7 +7,8 @@ import typer
 from db.repository import reports
 from db.states import JobState
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
-from node.console import as_json, console, jobs_table
+from node.console import as_json, console
+from node.job_list import show_jobs
 
 
 @app.command()
@@ -24,5 +25,7 @@ def jobs(
         found = reports.jobs(session, newest=newest, state=JobState(state) if state else None)
     if json:
         print(as_json(found))  # noqa: T201 - for a script, not for a terminal
+    elif found:
+        show_jobs(found, title="jobs, newest first")
     else:
-        console.print(jobs_table(found))
+        console.print("no such jobs" if state else "no job was made yet; `opacity-node status` says why")

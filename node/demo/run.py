@@ -13,10 +13,11 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, Seconda
 from rich.markup import escape
 from rich.table import Table
 
-from node.console import as_json, console, findings_table, study_table
+from node.console import as_json, console, findings_table
 from node.demo.harness import NodeDiedError
 from node.demo.observation import Observation, observe, stages
 from node.study_files import dicom_files
+from node.study_screen import show_study
 from phantom.dicom import write_study
 
 _PICTURES = {SecondaryCaptureImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage}
@@ -103,8 +104,8 @@ def _summary(observed: Observation, study: Path | None) -> dict[str, Any]:
         "objects": observed.objects,
         "delivered": observed.delivered,
         "send_failures": dict(observed.sent.failures),
-        "stages": stages(observed.studies, observed.received)
-        | {"start": round(observed.start_seconds, 3), "send": round(observed.send_seconds, 3)},
+        "stages": {"start": round(observed.start_seconds, 3), "send": round(observed.send_seconds, 3)}
+        | stages(observed.studies, observed.received),
         "findings": [job.summary | {"stack": job.stack} for job in observed.jobs if job.state == "succeeded"],
         "jobs": [json.loads(as_json(job)) for job in observed.jobs],
         "decisions": [json.loads(as_json(d)) for s in observed.studies for d in s.decisions],
@@ -113,7 +114,7 @@ def _summary(observed: Observation, study: Path | None) -> dict[str, Any]:
 
 def _show(observed: Observation, summary: dict[str, Any], out: Path, pictures: list[Path]) -> None:
     for study in observed.studies:
-        console.print(study_table(study))
+        show_study(study)
     for job in observed.jobs:
         if job.state == "succeeded":
             console.print(findings_table(job.summary))

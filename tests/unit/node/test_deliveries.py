@@ -78,7 +78,7 @@ def test_deliveries_tells_where_each_object_is_and_what_was_answered_within_100_
     assert "pending" not in call("deliveries", "--state", "sent").output
     assert "archive" not in call("deliveries", "--destination", "pacs").output
     assert len(json.loads(call("deliveries", "--json", "--newest", "2").output)) == 2
-    assert "no such deliveries" in call("deliveries", "--study", "9.9").output
+    assert "no such deliveries" in call("deliveries", "--state", "committed").output
 
 
 def test_resend_puts_a_study_back_says_how_many_and_the_outbox_sends_the_same_bytes(call, post, peers, clock):
@@ -143,7 +143,7 @@ def test_resend_of_a_held_study_says_that_it_waits_for_a_person(call, post):
     ("arguments", "remedy"),
     [
         (("resend",), "say what to send again"),
-        (("resend", "9.9"), "no delivery fits"),
+        (("resend", "9.9"), "no study whose UID is or ends in 9.9"),
         (("resend", "--job", "77"), "no delivery fits"),
         (("resend", "1.2", "--state", "lost"), "one of pending"),
         (("resend", "1.2", "--to", "nowhere"), "there are: pacs, archive, spare"),

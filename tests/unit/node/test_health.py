@@ -66,8 +66,8 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=1)
     ("found", "word"),
     [
         (counts(holds={"1.2": "conflict"}), "held (conflict)"),
-        (counts(jobs={"failed": 1}), "jobs failed"),
-        (counts(jobs={"quarantined": 2}), "jobs quarantined"),
+        (counts(jobs={"failed": 1}), "1 job failed"),
+        (counts(jobs={"quarantined": 2}), "2 jobs quarantined"),
         (counts(deliveries={"failed": 1}), "not delivered"),
         (counts(deliveries={"unsupported": 1}), "not delivered"),
         (counts(oldest_pending_delivery_since=LONG_AGO), "wait for delivery"),

@@ -13,13 +13,15 @@ from sqlalchemy import select
 from db import schema
 from db.files import Storage
 from db.models import Delivery, Instance, Job, Result, Revision, Series, Study
+from db.repository.deliveries import ARRIVED
 from db.session import Database
 from db.states import DeliveryState, InstanceRole, JobState, SettleReason, StudyState
 from node import health
 from node import retention as module
 from node.config import Config, Destination, StorageSettings
 from node.config import Retention as RetentionSettings
-from node.console import console, show_health
+from node.console import console
+from node.overview import show_health
 from node.removed_input import missing_input
 from node.retention import Retention, last_report
 
@@ -57,6 +59,7 @@ class Archive:
         destinations = (
             Destination(name="pacs", **peer),
             Destination(name="committing", storage_commitment=True, **peer),
+            Destination(name="mute", storage_commitment=True, **peer),
         )
         config = Config(retention=RetentionSettings(inputs_days=days), destinations=destinations)
         return Retention(database=self.database, storage=self.storage, config=config, clock=self.clock)
@@ -161,7 +164,7 @@ class Archive:
                     result_id=result.id,
                     destination=destination,
                     state=delivery_state,
-                    next_attempt_at=None,
+                    next_attempt_at=ago(0) if destination == "committing" and delivery_state in ARRIVED else None,
                     sent_at=ago(sent),
                     committed_at=ago(committed),
                 )
@@ -226,6 +229,14 @@ def test_nothing_goes_before_its_time_nor_when_retention_is_off(archive):
     assert not any(file.exists() for file in young)
 
 
+@pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.WARNED])
+def test_objects_of_which_nobody_is_to_be_asked_whether_they_are_kept_hold_no_images(shared_archive, state):
+    """Sent before storage commitment was switched on, or to a peer that offers none."""
+    _, files = shared_archive.add(jobs=[job(deliveries=[("mute", state, 40, None)])])
+    shared_archive.run()
+    assert not any(file.exists() for file in files)
+
+
 @pytest.mark.parametrize(
     "reason",
     [
@@ -255,7 +266,7 @@ def test_each_of_these_alone_keeps_the_images_of_a_study(shared_archive, reason)
 
 times = st.sampled_from([1, DAYS - 1, DAYS + 1, 90])
 delivery_specs = st.tuples(
-    st.sampled_from(["pacs", "committing"]), st.sampled_from(DeliveryState), times, st.none() | times
+    st.sampled_from(["pacs", "committing", "mute"]), st.sampled_from(DeliveryState), times, st.none() | times
 )
 job_specs = st.builds(
     job,
@@ -311,7 +322,7 @@ def _job_waits(spec):
 def _delivery_waits(destination, state):
     if state in (DeliveryState.PENDING, DeliveryState.FAILED):
         return True
-    return destination == "committing" and state in (DeliveryState.SENT, DeliveryState.WARNED)
+    return destination == "committing" and state in ARRIVED
 
 
 @settings(max_examples=80, deadline=None)
@@ -437,7 +448,8 @@ def test_status_shows_what_is_held_what_goes_next_and_what_went(archive, monkeyp
     archive.run()
     archive.database.close()
     with console.capture() as shown:
-        show_health(health.examine(Config(storage=StorageSettings(path=archive.storage.root))))
+        show_health(health.examine(Config(storage=StorageSettings(path=archive.storage.root))), inputs_days=DAYS)
     line = " ".join(shown.get().split())
-    assert "images: 6, 0.0 GB at 12:00 UTC · kept 30 days · next go 2026-06-21 · studies kept longer: 1 " in line
+    assert "images: 6, 0.0 GB as of the last pass at 12:00 UTC · kept 30 days · next go 2026-06-21 · " in line
+    assert "studies kept longer: 1 " in line
     assert "3 went 2026-06-01" in line
