@@ -191,10 +191,7 @@ class Retention:
         days = self._config.retention.inputs_days
         if days == 0:
             return None
-        return Terms(
-            ended_before=now - timedelta(days=days),
-            committing_destinations=frozenset(d.name for d in self._config.destinations if d.storage_commitment),
-        )
+        return Terms(ended_before=now - timedelta(days=days))
 
 
 def last_report(storage: Storage) -> RetentionReport | None:

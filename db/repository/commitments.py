@@ -11,7 +11,8 @@ from db.models import Delivery, Result
 from db.repository.deliveries import ARRIVED
 from db.states import DeliveryState
 
-_TO_CONFIRM = (Delivery.state.in_(ARRIVED), Delivery.next_attempt_at.is_not(None))
+TO_CONFIRM = (Delivery.state.in_(ARRIVED), Delivery.next_attempt_at.is_not(None))
+"""Arrived, and the peer is going to be asked, or asked again, whether it keeps it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,14 +28,14 @@ class Unconfirmed:
 
 def due_destinations(session: Session, now: datetime) -> list[str]:
     """Return the destinations that are to be asked about something now."""
-    rows = session.scalars(select(Delivery.destination).where(*_TO_CONFIRM, Delivery.next_attempt_at <= now).distinct())
+    rows = session.scalars(select(Delivery.destination).where(*TO_CONFIRM, Delivery.next_attempt_at <= now).distinct())
     return sorted(rows)
 
 
 def next_due_at(session: Session, *, after: datetime) -> datetime | None:
     """Return when the next object is to be asked about."""
     return session.scalar(
-        select(func.min(Delivery.next_attempt_at)).where(*_TO_CONFIRM, Delivery.next_attempt_at > after)
+        select(func.min(Delivery.next_attempt_at)).where(*TO_CONFIRM, Delivery.next_attempt_at > after)
     )
 
 
@@ -43,7 +44,7 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 500) 
     rows = session.execute(
         select(Delivery, Result)
         .join(Result)
-        .where(Delivery.destination == destination, *_TO_CONFIRM, Delivery.next_attempt_at <= now)
+        .where(Delivery.destination == destination, *TO_CONFIRM, Delivery.next_attempt_at <= now)
         .order_by(Delivery.id)
         .limit(limit)
     )
@@ -82,7 +83,7 @@ def ask_no_more(session: Session, destination: str, *, message: str | None) -> N
     """Note that a destination confirms nothing; the objects there stay as they are, sent."""
     session.execute(
         update(Delivery)
-        .where(Delivery.destination == destination, *_TO_CONFIRM)
+        .where(Delivery.destination == destination, *TO_CONFIRM)
         .values(next_attempt_at=None, transaction_uid=None, failing_since=None, message=_but_for_warned(message))
     )
 

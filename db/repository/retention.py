@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, s
 from sqlalchemy.orm import Session
 
 from db.models import Delivery, Instance, Job, Result, Revision, Series, Study
+from db.repository.commitments import TO_CONFIRM
 from db.states import DeliveryState, InstanceRole, JobState, StudyState
 
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
 _GAVE_UP = (JobState.FAILED, JobState.QUARANTINED)
 _UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
-_UNCOMMITTED = (DeliveryState.SENT, DeliveryState.WARNED)
 # A literal, so that SQLite sees that a partial index holds every such row.
 _NO_PATH: ColumnElement[str] = literal_column("''")
 
@@ -28,8 +28,6 @@ class Terms:
 
     ended_before: datetime
     """All that happened to the study is at least as old."""
-    committing_destinations: frozenset[str] = frozenset()
-    """Where an object has arrived only when its storage commitment is confirmed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +160,7 @@ def _needs_input(terms: Terms) -> ColumnElement[bool]:
 def _under_way(terms: Terms) -> ColumnElement[bool]:
     return or_(
         Delivery.state.in_(_UNDELIVERED),
-        and_(Delivery.state.in_(_UNCOMMITTED), Delivery.destination.in_(sorted(terms.committing_destinations))),
+        and_(*TO_CONFIRM),
         Delivery.sent_at > terms.ended_before,
         Delivery.committed_at > terms.ended_before,
     )
