@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pydicom
@@ -31,6 +32,8 @@ _DCMTK: dict[str, tuple[str, ...]] = {
     "jpeg-baseline": ("dcmcjpeg", "+eb", "+q", "100", "+un"),
     "jpeg-extended": ("dcmcjpeg", "+ee", "+q", "100", "+un"),
 }
+_ENCODER = Lock()
+"""The HTJ2K encoder now and then writes a damaged stream when two threads use it."""
 LOSSY = ("jpeg-ls-near", "jpeg-baseline", "jpeg-extended")
 LOSSLESS = (*(name for name in _DCMTK if name not in LOSSY), "jpeg-2000", "htj2k")
 
@@ -51,7 +54,10 @@ def encode(path: Path, encoding: str, target: Path) -> Path:
     }
     transfer_syntax_uid, encoder = encoders[encoding]
     dataset = pydicom.dcmread(path)
-    dataset.PixelData = encapsulate([encoder(dataset.pixel_array)])
+    pixels = dataset.pixel_array
+    with _ENCODER:
+        stream = encoder(pixels)
+    dataset.PixelData = encapsulate([stream])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     dataset.file_meta.TransferSyntaxUID = transfer_syntax_uid
