@@ -11,7 +11,7 @@ from db.faults import explain
 from db.files import Storage
 from db.repository import deliveries, reports
 from db.repository.deliveries import Trouble
-from db.repository.reports import Counts, StudyReport
+from db.repository.reports import Counts, Held, StudyReport
 from db.session import Database, DatabaseGoneError
 from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
@@ -24,6 +24,7 @@ from node.storage_health import storage_problems
 _DELIVERY_LATE = timedelta(minutes=10)
 _DESTINATION_FAILS = timedelta(minutes=2)
 _DESTINATION_DEAD = timedelta(hours=1)
+_NAMED = 3
 
 
 # What failed goes nowhere without a person; what a destination cannot take is a matter of its kind.
@@ -147,12 +148,13 @@ def _said(trouble: Trouble) -> str:
 
 
 def _work_problems(counts: Counts, config: Config) -> list[Problem]:
-    problems = [
-        Problem(severity=Severity.WARNING, message=f"study {uid} is held ({reason}); see `opacity-node resolve {uid}`")
-        for uid, reason in counts.holds.items()
-    ]
+    problems = [Problem(severity=Severity.WARNING, message=_held(*hold)) for hold in counts.holds.items()]
     problems += [
-        Problem(severity=Severity.WARNING, message=f"{counted(number, 'job')} {state.value}; see `opacity-node jobs`")
+        Problem(
+            severity=Severity.WARNING,
+            message=f"{counted(number, 'job')} {state.value}; see `opacity-node jobs`, "
+            f"then `opacity-node retry --state {state.value}`",
+        )
         for state in (JobState.FAILED, JobState.QUARANTINED)
         if (number := counts.jobs.get(state.value))
     ]
@@ -179,3 +181,11 @@ def _work_problems(counts: Counts, config: Config) -> list[Problem]:
             )
         )
     return problems
+
+
+def _held(reason: str, held: Held) -> str:
+    """Say it in one line, however many they are: after a rebuild it may be every study."""
+    if held.studies == 1:
+        return f"study {held.first[0]} is held ({reason}); see `opacity-node resolve {held.first[0]}`"
+    names = ", ".join(held.first[:_NAMED] + ["..."] * (held.studies > _NAMED))
+    return f"{held.studies} studies are held ({reason}): {names}; see `opacity-node resolve STUDY`"

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, selectinload
 from db.models import Decision, Delivery, Instance, Job, Result, Revision, Series, Study
 from db.states import DeliveryState, InstanceRole, JobState, Outcome, StudyState
 
+_NAMED = 100
 State = TypeVar("State", bound=StrEnum)
 
 
@@ -23,8 +24,17 @@ class Counts:
     deliveries: dict[str, int]
     oldest_pending_delivery_since: datetime | None
     oldest_running_job_since: datetime | None
-    holds: dict[str, str] = field(default_factory=dict)
-    """Why each held study is held, by Study Instance UID."""
+    holds: dict[str, "Held"] = field(default_factory=dict)
+    """By reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """The studies that wait for a person for one reason."""
+
+    studies: int
+    first: list[str]
+    """Study Instance UIDs, of a hundred at most."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,17 +151,23 @@ def counts(session: Session) -> Counts:
     oldest = session.scalar(
         select(func.min(Result.created_at)).join(Delivery).where(Delivery.state == DeliveryState.PENDING)
     )
-    held = session.execute(
-        select(Study.study_instance_uid, Study.hold_reason).where(Study.state == StudyState.HELD).limit(100)
-    )
     return Counts(
         studies=_by_state(session, Study.state, at_rest=StudyState.SETTLED),
         jobs=_by_state(session, Job.state, at_rest=JobState.SUCCEEDED),
         deliveries=_by_state(session, Delivery.state, at_rest=DeliveryState.SENT),
         oldest_pending_delivery_since=oldest,
         oldest_running_job_since=session.scalar(select(func.min(Job.started_at)).where(Job.state == JobState.RUNNING)),
-        holds={uid: reason or "" for uid, reason in held},
+        holds=_holds(session),
     )
+
+
+def _holds(session: Session) -> dict[str, Held]:
+    held = select(Study.hold_reason, func.count()).where(Study.state == StudyState.HELD).group_by(Study.hold_reason)
+    first = select(Study.study_instance_uid).where(Study.state == StudyState.HELD).order_by(Study.id).limit(_NAMED)
+    return {
+        reason or "": Held(studies=number, first=list(session.scalars(first.where(Study.hold_reason == reason))))
+        for reason, number in session.execute(held).all()
+    }
 
 
 def _by_state(session: Session, column: InstrumentedAttribute[State], *, at_rest: State) -> dict[str, int]:

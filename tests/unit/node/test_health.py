@@ -7,9 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from db import schema
 from db.files import Storage
+from db.models import Study
 from db.repository.deliveries import Trouble
-from db.repository.reports import Counts
+from db.repository.reports import Counts, Held
+from db.session import Database
+from db.states import HoldReason, StudyState
 from node import health, storage_health
 from node.config import Config, StorageSettings
 from node.health import examine
@@ -65,8 +69,11 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=1)
 @pytest.mark.parametrize(
     ("found", "word"),
     [
-        (counts(holds={"1.2": "conflict"}), "held (conflict)"),
-        (counts(jobs={"failed": 1}), "1 job failed"),
+        (
+            counts(holds={"conflict": Held(studies=1, first=["1.2"])}),
+            "study 1.2 is held (conflict); see `opacity-node resolve 1.2`",
+        ),
+        (counts(jobs={"failed": 1}), "1 job failed; see `opacity-node jobs`, then `opacity-node retry --state failed`"),
         (counts(jobs={"quarantined": 2}), "2 jobs quarantined"),
         (counts(deliveries={"failed": 1}), "not delivered"),
         (counts(deliveries={"unsupported": 1}), "not delivered"),
@@ -78,6 +85,31 @@ def test_work_that_needs_a_person_is_told(found, word):
     (problem,) = health._work_problems(found, Config())
     assert word in problem.message
     assert problem.severity >= Severity.WARNING
+
+
+def test_many_studies_that_are_held_for_one_reason_are_one_line_with_their_number_and_some_names():
+    found = counts(holds={"database-rebuilt": Held(studies=2000, first=["1.1", "1.2", "1.3"])})
+    (problem,) = health._work_problems(found, Config())
+    told = "2000 studies are held (database-rebuilt): 1.1, 1.2, 1.3, ...; see `opacity-node resolve STUDY`"
+    assert problem.message == told
+
+
+def test_held_studies_are_counted_exactly_and_the_first_are_named(config, tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'node.sqlite3'}")
+    schema.upgrade(database)
+    now = datetime.now(UTC)
+    times = {"first_received_at": now, "last_received_at": now, "opened_at": now}
+    with database.write() as session:
+        for number in range(120):
+            reason = HoldReason.CONFLICT if number == 7 else HoldReason.DATABASE_REBUILT
+            uid = f"1.2.{number}"
+            session.add(Study(study_instance_uid=uid, state=StudyState.HELD, hold_reason=reason, **times))
+        session.add(Study(study_instance_uid="1.3", state=StudyState.SETTLED, **times))
+    database.close()
+    assert examine(config).counts.holds == {
+        "conflict": Held(studies=1, first=["1.2.7"]),
+        "database-rebuilt": Held(studies=119, first=[f"1.2.{n}" for n in range(101) if n != 7]),
+    }
 
 
 @pytest.mark.parametrize(
