@@ -42,6 +42,7 @@ torture: $(STAMP) ## kill -9 a node 40 times in each of five windows, under load
 bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder of DICOM files>
 	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/turnaround.json $(ARGS)
 	@$(BIN)/opacity-node bench service --evidence docs/evidence/service.json
+	@$(BIN)/opacity-node bench load $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/load.json
 	@$(BIN)/opacity-node bench scale --evidence docs/evidence/scale.json
 
 .PHONY: lock
