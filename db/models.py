@@ -334,6 +334,17 @@ class Delivery(Base):
     sent_at: Mapped[datetime | None] = mapped_column(default=None)
     committed_at: Mapped[datetime | None] = mapped_column(default=None)
     transaction_uid: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
-    """Of the storage commitment request that covers it."""
+    """Of the newest storage commitment request that covers it, or the one that confirmed it."""
 
     result: Mapped[Result] = relationship(back_populates="deliveries")
+
+
+class CommitmentTransaction(Base):
+    """A storage commitment request about one object, since it was last sent; its report may come late."""
+
+    __tablename__ = "commitment_transaction"
+
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("delivery.id"), primary_key=True)
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    deadline: Mapped[datetime]
+    """When the peer is asked again, in another transaction."""

@@ -4,15 +4,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Update, case, func, select, update
+from sqlalchemy import ColumnElement, Delete, Update, case, delete, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, Result
+from db.models import CommitmentTransaction, Delivery, Result, UtcDateTime
 from db.repository.deliveries import ARRIVED
 from db.states import DeliveryState
 
 TO_CONFIRM = (Delivery.state.in_(ARRIVED), Delivery.next_attempt_at.is_not(None))
 """Arrived, and the peer is going to be asked, or asked again, whether it keeps it."""
+
+_REPORT_LIMIT = timedelta(days=7)
+"""A report that comes later counts no more: a peer that never reports must not fill the database."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +65,11 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 500) 
 def begin(session: Session, delivery_ids: Collection[int], transaction_uid: str, *, deadline: datetime) -> None:
     """Note that a transaction covers these; before it is sent, so that its report is known whenever it comes."""
     session.execute(_arrived(delivery_ids).values(transaction_uid=transaction_uid, next_attempt_at=deadline))
+    covered = select(Delivery.id, literal(transaction_uid), literal(deadline, UtcDateTime())).where(
+        Delivery.id.in_(delivery_ids), Delivery.transaction_uid == transaction_uid
+    )
+    session.execute(insert(CommitmentTransaction).from_select(["delivery_id", "transaction_uid", "deadline"], covered))
+    session.execute(_requests(delivery_ids).where(CommitmentTransaction.deadline < deadline - _REPORT_LIMIT))
 
 
 def trouble(session: Session, delivery_ids: Collection[int], *, now: datetime, message: str) -> None:
@@ -76,6 +84,8 @@ def trouble(session: Session, delivery_ids: Collection[int], *, now: datetime, m
 def ask_later(session: Session, delivery_ids: Collection[int], *, now: datetime, until: datetime, message: str) -> None:
     """Note that the peer could not be asked."""
     trouble(session, delivery_ids, now=now, message=message)
+    newest = select(Delivery.transaction_uid).where(Delivery.id == CommitmentTransaction.delivery_id).scalar_subquery()
+    session.execute(_requests(delivery_ids).where(CommitmentTransaction.transaction_uid == newest))
     session.execute(_arrived(delivery_ids).values(next_attempt_at=until, transaction_uid=None))
 
 
@@ -95,7 +105,8 @@ def confirm(session: Session, transaction_uid: str, sop_instance_uids: Collectio
         if delivery.state is DeliveryState.SENT:
             delivery.message = None
         delivery.state, delivery.committed_at = DeliveryState.COMMITTED, now
-        delivery.next_attempt_at = delivery.failing_since = None
+        delivery.next_attempt_at, delivery.failing_since, delivery.transaction_uid = None, None, transaction_uid
+    session.execute(_requests([delivery.id for delivery in confirmed]))
     return len(confirmed)
 
 
@@ -108,7 +119,7 @@ def send_again(
     pause: Callable[[int], timedelta],
     most: int,
 ) -> int:
-    """Record what the peer does not keep, to be sent again or, after so many refusals, failed.
+    """Record what the peer does not keep, to be sent again or, after so many refusals, failed; not what was replaced.
 
     Parameters
     ----------
@@ -130,7 +141,11 @@ def send_again(
         reason = reasons[delivery.result.sop_instance_uid]
         delivery.refusals += 1
         delivery.transaction_uid, delivery.failing_since = None, delivery.failing_since or now
-        if delivery.refusals < most:
+        successor = delivery.result.job.superseded_by_id
+        if successor is not None:
+            delivery.state, delivery.next_attempt_at = DeliveryState.CANCELLED, None
+            delivery.message = f"{reason}; not sent again, as job {successor} took its place"
+        elif delivery.refusals < most:
             delivery.state, delivery.message = DeliveryState.PENDING, reason
             delivery.next_attempt_at = now + pause(delivery.refusals)
         else:
@@ -141,11 +156,19 @@ def send_again(
 
 def is_open(session: Session, transaction_uid: str) -> bool:
     """Say whether a transaction is one of ours, answered or not."""
-    return session.scalar(select(Delivery.id).where(Delivery.transaction_uid == transaction_uid).limit(1)) is not None
+    rows = (
+        select(Delivery.id).where(Delivery.transaction_uid == transaction_uid),
+        select(CommitmentTransaction.delivery_id).where(CommitmentTransaction.transaction_uid == transaction_uid),
+    )
+    return any(session.scalar(query.limit(1)) is not None for query in rows)
 
 
 def _arrived(delivery_ids: Collection[int]) -> Update:
     return update(Delivery).where(Delivery.id.in_(delivery_ids), Delivery.state.in_(ARRIVED))
+
+
+def _requests(delivery_ids: Collection[int]) -> Delete:
+    return delete(CommitmentTransaction).where(CommitmentTransaction.delivery_id.in_(delivery_ids))
 
 
 def _but_for_warned(message: str | None) -> ColumnElement[str | None]:
@@ -155,6 +178,8 @@ def _but_for_warned(message: str | None) -> ColumnElement[str | None]:
 
 def _covered(session: Session, transaction_uid: str, sop_instance_uids: Collection[str]) -> Sequence[Delivery]:
     rows = session.scalars(
-        select(Delivery).where(Delivery.transaction_uid == transaction_uid, Delivery.state.in_(ARRIVED))
+        select(Delivery)
+        .join(CommitmentTransaction, CommitmentTransaction.delivery_id == Delivery.id)
+        .where(CommitmentTransaction.transaction_uid == transaction_uid, Delivery.state.in_(ARRIVED))
     )
     return [delivery for delivery in rows if delivery.result.sop_instance_uid in sop_instance_uids]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, Job, Result, Study
+from db.models import CommitmentTransaction, Delivery, Job, Result, Study
 from db.states import DeliveryState
 
 ARRIVED = (DeliveryState.SENT, DeliveryState.WARNED)
@@ -115,6 +115,8 @@ def record(session: Session, attempts: Sequence[Attempt], *, now: datetime) -> N
         if attempt.state in ARRIVED:
             delivery.sent_at, delivery.failing_since = now, None
             delivery.committed_at = delivery.transaction_uid = None
+            # A report on what was sent before says nothing of this.
+            session.execute(delete(CommitmentTransaction).where(CommitmentTransaction.delivery_id == delivery.id))
         elif delivery.state is DeliveryState.CANCELLED:
             continue
         else:
