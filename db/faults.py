@@ -80,6 +80,8 @@ class Trouble:
         What does not work meanwhile, as the beginning of a sentence.
     logger : Logger
         Of the part that has it.
+    over : str
+        What to say when it is over, if not just that.
     over_after_s : float
         It is over when nothing failed for so long; where one success says little, as the next may be larger.
     clock : callable
@@ -91,10 +93,12 @@ class Trouble:
         what: str,
         logger: logging.Logger,
         *,
+        over: str = "",
         over_after_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._what = what
+        self._over = over or f"{what}: this is over"
         self._logger = logger
         self._over_after_s = over_after_s
         self._clock = clock
@@ -131,4 +135,4 @@ class Trouble:
             if self._why is None or self._clock() - self._met_at < self._over_after_s:
                 return
             self._why = None
-        self._logger.info("%s: this is over", self._what, extra={"action": "trouble"})
+        self._logger.info("%s", self._over, extra={"action": "trouble"})

@@ -15,6 +15,8 @@ from pynetdicom.events import Event
 
 logger = logging.getLogger(__name__)
 
+_VERIFICATION = "1.2.840.10008.1.1"
+
 
 @dataclass(slots=True)
 class _Traffic:
@@ -67,10 +69,12 @@ class Associations:
             traffic = self._open.pop(event.assoc.name, None)
         if traffic is None:
             return
-        logger.info(
-            "association from %s ended: %d instances stored, %d refused, %.1f s",
+        logger.log(
+            logging.DEBUG if _only_echoed(event) else logging.INFO,
+            "association from %s ended: %d %s stored, %d refused, %.1f s",
             event.assoc.requestor.ae_title,
             traffic.instances,
+            "instance" if traffic.instances == 1 else "instances",
             traffic.refused,
             self._clock() - traffic.opened_s,
             extra={"action": "association", "association": event.assoc.name},
@@ -84,3 +88,8 @@ class Associations:
                 study_instance_uid in traffic.studies and now - traffic.last_s < idle_s
                 for traffic in self._open.values()
             )
+
+
+def _only_echoed(event: Event) -> bool:
+    """Say whether nothing but C-ECHO was agreed on: monitors ask every minute."""
+    return {context.abstract_syntax for context in event.assoc.accepted_contexts} == {_VERIFICATION}

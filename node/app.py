@@ -25,7 +25,7 @@ from handlers.store import StoreHandler
 from node import config as config_file
 from node.config import Config, ConfigError
 from node.keeper import Keeper
-from node.needs import unmet
+from node.needs import unheard, unmet
 from node.rebuild import Rebuild
 from node.reloading import reload
 from node.scheduler import Scheduler
@@ -88,7 +88,7 @@ class Node:
 
     def start(self) -> None:
         """Listen, then bring up everything behind."""
-        self._warn_of_weights()
+        self._warn_of_lacks()
         self._server.start()
         self._scheduler.start()
 
@@ -103,7 +103,7 @@ class Node:
             return
         self._config = change.config
         self._keeper.reload(change.config)
-        self._warn_of_weights()
+        self._warn_of_lacks()
         for setting in change.waiting:
             logger.warning("%s needs a restart to take effect", setting, extra={"action": "reload"})
         logger.info(
@@ -118,9 +118,11 @@ class Node:
         self._scheduler.stop()  # last: workers die with the thread that started them
         logger.info("stopped", extra={"action": "stop"})
 
-    def _warn_of_weights(self) -> None:
+    def _warn_of_lacks(self) -> None:
         for lack in unmet(self._config.rules, self._config.storage.weights):
             logger.warning("%s", lack, extra={"action": "weights"})
+        for lack in unheard(self._config):
+            logger.warning("%s", lack, extra={"action": "commit"})
 
     def _look_at_space(self) -> datetime:
         self._space.look()
@@ -144,6 +146,9 @@ def serve(config: Config, file: Path | None) -> None:
     # Its warnings quote the values of headers.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
+    for part in ("transport", "acse", "assoc"):
+        # What they say of peers we say ourselves, once and with the remedy.
+        logging.getLogger(f"pynetdicom.{part}").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get, or another put
@@ -151,6 +156,11 @@ def serve(config: Config, file: Path | None) -> None:
         signal.signal(number, lambda number, _: received.put(number))
     node = Node(config)
     node.start()
+    logger.info(
+        "this is process %d: SIGHUP has it read its configuration again, SIGTERM ends it",
+        os.getpid(),
+        extra={"action": "start"},
+    )
     while received.get() == signal.SIGHUP:
         node.reload(file)
     node.stop()

@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from pydicom.uid import generate_uid
 from pynetdicom.events import Event
 
+from db.faults import Trouble
 from db.repository import commitments
 from db.repository.commitments import Unconfirmed
 from db.session import Database
 from dicom_out.association import Lines, NoAssociationError, Peer
 from dicom_out.commitment import NotAcceptedError, NotSupportedError, request_commitment
 from handlers.commitment import CommitmentHandler, CommitmentReport
+from inference.wording import counted
 from node.retries import Backoff
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ class Commitment:
         self._clock = clock
         self._lines = lines
         self._failures: Counter[str] = Counter()
+        self._troubles: dict[str, Trouble] = {}
         self._lock = threading.Lock()
         self._awaited: dict[str, threading.Event] = {}
 
@@ -83,9 +86,10 @@ class Commitment:
             until = now + self._backoff.after(self._failures[destination])
             with self._database.write() as session:
                 commitments.ask_later(session, ids, now=now, until=until, message=str(error))
-            logger.warning("%s", error, extra={"action": "commit"})
+            self._trouble_of(destination).begin(str(error))
         else:
             self._failures[destination] = 0
+            self._trouble_of(destination).end()
 
     def record(self, report: CommitmentReport) -> bool:
         """Record a report durably; say whether its transaction is one of ours."""
@@ -99,8 +103,8 @@ class Commitment:
             )
         logger.log(
             logging.WARNING if refused or not known else logging.INFO,
-            "a report on storage commitment: %d objects are kept, %d are not%s",
-            kept,
+            "a report on storage commitment: %s kept, %d not%s",
+            counted(kept, "object"),
             refused,
             "" if known else "; its transaction is none of ours",
             extra={"action": "commit"},
@@ -110,6 +114,13 @@ class Commitment:
         if awaited is not None:
             awaited.set()
         return known
+
+    def _trouble_of(self, destination: str) -> Trouble:
+        """Return what keeps a destination from being asked; only its own round asks."""
+        if destination not in self._troubles:
+            what = f"{destination} cannot be asked to confirm storage"
+            self._troubles[destination] = Trouble(what, logger, over=f"{destination} can be asked again")
+        return self._troubles[destination]
 
     def _begin(self, destination: str, peer: Peer, transaction_uid: str) -> list[Unconfirmed]:
         now = self._clock()
@@ -126,6 +137,13 @@ class Commitment:
         reported = threading.Event()
         with self._lock:
             self._awaited[transaction_uid] = reported
+        # Before, as the report may come on the same association.
+        logger.info(
+            "asking %s to confirm that it keeps %s",
+            peer.ae_title,
+            counted(len(due), "object"),
+            extra={"action": "commit"},
+        )
         try:
             request_commitment(
                 [(instance.sop_class_uid, instance.sop_instance_uid) for instance in due],
@@ -139,7 +157,6 @@ class Commitment:
         finally:
             with self._lock:
                 del self._awaited[transaction_uid]
-        logger.info("%s is asked to commit itself to %d objects", peer.ae_title, len(due), extra={"action": "commit"})
 
 
 def _reason(code: int) -> str:

@@ -1,10 +1,11 @@
-"""Which rules cannot do their work for want of weights."""
+"""What settings lack to do their work: rules their weights, destinations the way back to us."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from inference.weights import manifest
 from inference.weights.shelf import Shelf, State
+from node.config import Config
 from node.rules import Rule
 
 
@@ -26,6 +27,17 @@ def unmet(rules: Sequence[Rule], folder: Path) -> list[str]:
                     f"To install them: {slot.command}"
                 )
     return said
+
+
+def unheard(config: Config) -> list[str]:
+    """Say which destinations are asked to confirm storage and may not call us to do so."""
+    known = config.dicom.calling_ae_titles
+    return [
+        f"destination {destination.name} has storage_commitment = true, but {destination.ae_title} is not in "
+        "dicom.calling_ae_titles: if it reports on an association of its own, it is rejected. Add it there"
+        for destination in config.destinations
+        if destination.storage_commitment and known and destination.ae_title not in known
+    ]
 
 
 def users_of(rules: Sequence[Rule]) -> dict[str, str]:

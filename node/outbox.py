@@ -21,6 +21,7 @@ from db.states import DeliveryState
 from dicom_out.association import Lines, NoAssociationError, Peer
 from dicom_out.sender import SendOutcome, SendState, connect
 from handlers.commitment import CommitmentReport
+from inference.wording import counted
 from node.commitment import Commitment
 from node.config import Config, Destination
 from node.retries import Backoff, arrived, ends_round, judge, meaning
@@ -91,6 +92,7 @@ class Outbox:
         self._failures: Counter[str] = Counter()
         self._changed: set[str] = set()
         self._trouble = Trouble("deliveries wait", logger)
+        self._troubles: dict[str, Trouble] = {}
         self._commitment = Commitment(database=database, clock=clock, lines=self._lines)
         self._use(config)
 
@@ -210,19 +212,14 @@ class Outbox:
         """Take stock of a round. One that ended early goes on at once, unless two in a row got nothing through."""
         if not outcomes:
             return
+        stuck = ends_round(outcomes[-1])
         through = sum(arrived(outcome) for outcome in outcomes)
-        reasons = Counter(meaning(outcome) for outcome in outcomes if outcome.state is not SendState.SENT)
-        logger.info(
-            "%d of %d objects delivered to %s%s",
-            through,
-            len(outcomes),
-            name,
-            "".join(f"; {number} × {reason}" for reason, number in reasons.items()),
-            extra={"action": "deliver"},
-        )
-        if through or not ends_round(outcomes[-1]):
+        if through or not stuck:
+            self._trouble_of(name).end()
             self._failures[name] = 0
+            _log(name, outcomes, through)
             return
+        self._trouble_of(name).begin(meaning(outcomes[-1]))
         self._failures[name] += 1
         if self._failures[name] > 1:
             self._postpone(name, meaning(outcomes[-1]), failures=self._failures[name] - 1, attempted=False)
@@ -232,7 +229,14 @@ class Outbox:
             return
         self._failures[name] += 1
         self._postpone(name, message, failures=self._failures[name], attempted=True)
-        logger.warning("nothing can be delivered to %s: %s", name, message, extra={"action": "deliver"})
+        self._trouble_of(name).begin(message)
+
+    def _trouble_of(self, name: str) -> Trouble:
+        """Return what is wrong at a destination; only its own round asks."""
+        if name not in self._troubles:
+            what = f"nothing can be delivered to {name}"
+            self._troubles[name] = Trouble(what, logger, over=f"{name} takes results again")
+        return self._troubles[name]
 
     def _postpone(self, name: str, message: str, *, failures: int, attempted: bool) -> None:
         now = self._clock()
@@ -262,6 +266,18 @@ class Outbox:
     def _record(self, attempt: Attempt) -> None:
         with self._database.write() as session:
             deliveries.record(session, [attempt], now=self._clock())
+
+
+def _log(name: str, outcomes: Sequence[SendOutcome], through: int) -> None:
+    reasons = Counter(meaning(outcome) for outcome in outcomes if outcome.state is not SendState.SENT)
+    logger.info(
+        "%d of %s delivered to %s%s",
+        through,
+        counted(len(outcomes), "object"),
+        name,
+        "".join(f"; {number} × {reason}" for reason, number in reasons.items()),
+        extra={"action": "deliver"},
+    )
 
 
 def _peer(config: Config, destination: Destination) -> Peer:

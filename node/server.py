@@ -25,6 +25,12 @@ logger = logging.getLogger(__name__)
 
 MAX_PDU = 131072
 _ARTIM_S = 5
+_WHY_REJECTED = {
+    (1, 3): "its AE title is not in dicom.calling_ae_titles; add it there if it may send",
+    (1, 7): "that is not dicom.ae_title; the peer must call us by it",
+    (3, 2): "as many associations are open as dicom.maximum_associations allows; it may try again, or raise it",
+}
+"""By source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 table 9-21)."""
 _VERIFICATION = "1.2.840.10008.1.1"
 _STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 
@@ -62,7 +68,7 @@ class Server:
             (evt.EVT_RELEASED, associations.ended),
             (evt.EVT_ABORTED, associations.ended),
             (evt.EVT_CONN_CLOSE, associations.ended),
-            (evt.EVT_REJECTED, _log_rejected),
+            (evt.EVT_REJECTED, self._log_rejected),
         ]
         self._entity = self._make_entity()
         self._listener: ThreadedAssociationServer | None = None
@@ -109,6 +115,14 @@ class Server:
             time.sleep(0.05)
         self._entity.shutdown()
 
-
-def _log_rejected(event: Event) -> None:
-    logger.warning("rejected an association from %s", event.assoc.requestor.address, extra={"action": "association"})
+    def _log_rejected(self, event: Event) -> None:
+        request: Any = event.assoc.requestor
+        answer: Any = event.assoc.acceptor.primitive
+        logger.warning(
+            "rejected an association of %r at %s, which called us %r: %s",
+            request.primitive.calling_ae_title,
+            request.address,
+            request.primitive.called_ae_title,
+            _WHY_REJECTED.get((answer.result_source, answer.diagnostic), "it asks for what this node does not offer"),
+            extra={"action": "association"},
+        )

@@ -1,10 +1,26 @@
 from types import SimpleNamespace
 
+import pytest
+
 from handlers.association import Associations
 
+VERIFICATION, CT_IMAGE = "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.2"
 
-def event(name="a"):
-    return SimpleNamespace(assoc=SimpleNamespace(name=name, requestor=SimpleNamespace(ae_title="SCANNER")))
+
+def event(name="a", *, agreed=(VERIFICATION, CT_IMAGE)):
+    contexts = [SimpleNamespace(abstract_syntax=uid) for uid in agreed]
+    requestor = SimpleNamespace(ae_title="SCANNER")
+    return SimpleNamespace(assoc=SimpleNamespace(name=name, requestor=requestor, accepted_contexts=contexts))
+
+
+@pytest.mark.parametrize(("agreed", "level"), [((VERIFICATION,), "DEBUG"), ((VERIFICATION, CT_IMAGE), "INFO")])
+def test_an_association_that_can_only_echo_is_no_news(agreed, level, caplog):
+    caplog.set_level("DEBUG")
+    associations = Associations()
+    peer = event(agreed=agreed)
+    associations.accepted(peer)
+    associations.ended(peer)
+    assert [r.levelname for r in caplog.records] == [level]
 
 
 def test_an_open_association_is_sending_to_its_study_until_it_was_idle():

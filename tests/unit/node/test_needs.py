@@ -1,6 +1,7 @@
 import pytest
 
-from node.needs import unmet, users_of
+from node.config import Config, Destination, Dicom
+from node.needs import unheard, unmet, users_of
 from node.rules import Rule
 from tests import slots
 from tests.slots import pinned
@@ -55,3 +56,13 @@ def test_as_shipped_no_rule_lacks_anything(tmp_path):
 def test_each_pipeline_in_use_names_its_rules():
     assert users_of(RULES) == {"lung-densitometry": "rule 'chest', 'emergency'"}
     assert users_of(()) == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "known", "told"),
+    [(True, ("SCANNER",), True), (True, ("SCANNER", "PACS"), False), (True, (), False), (False, ("SCANNER",), False)],
+)
+def test_a_destination_that_is_to_confirm_storage_must_be_one_that_may_call_us(asked, known, told):
+    place = Destination(name="pacs", host="127.0.0.1", port=104, ae_title="PACS", storage_commitment=asked)
+    config = Config(dicom=Dicom(calling_ae_titles=known), destinations=(place,))
+    assert ["PACS is not in dicom.calling_ae_titles" in line for line in unheard(config)] == [True] * told

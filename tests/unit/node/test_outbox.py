@@ -334,3 +334,29 @@ def test_whatever_three_peers_do_for_hours_in_the_end_everything_has_arrived_or_
         assert peers.stored.count((delivery.destination, path)) == arrived
         assert arrived or delivery.message
         assert delivery.state is not FAILED or delivery.refusals == MAX_REFUSALS
+
+
+def test_a_dead_destination_is_told_when_it_begins_and_when_it_is_over(post, clock, caplog):
+    caplog.set_level("INFO")
+    mail, peers = post(pacs=down)
+    caplog.clear()
+    pass_time(mail, clock, minutes=2)
+    assert len(peers.calls) > 3
+    (begun,) = [r.getMessage() for r in caplog.records]
+    assert begun.startswith("nothing can be delivered to pacs: ")
+    assert "cannot be reached" in begun
+    peers.scripts["pacs"] = well
+    caplog.clear()
+    pass_time(mail, clock, minutes=5)
+    assert caplog.records[0].getMessage() == "pacs takes results again"
+    assert "objects delivered to pacs" in caplog.text
+
+
+def test_a_peer_that_hangs_up_each_time_is_told_once(post, clock, caplog):
+    caplog.set_level("INFO")
+    mail, peers = post(pacs=lambda _n, _p: "abort")
+    caplog.clear()
+    pass_time(mail, clock, minutes=2)
+    assert len(peers.calls) > 3
+    (begun,) = [r.getMessage() for r in caplog.records]
+    assert begun.startswith("nothing can be delivered to pacs: ")
