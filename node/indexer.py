@@ -79,14 +79,20 @@ class Indexer:
         """Spool files that could not be read, and since when on the monotonic clock."""
 
     def run(self) -> Indexed:
-        """Index the oldest files of the spool, a batch at most."""
-        names = self._storage.spooled()[:BATCH]
+        """Index the oldest files of the spool, a batch at most; those that could not be read are tried last.
+
+        Raises
+        ------
+        OSError or MemoryError
+            If a file could not be read, and all others are indexed.
+        """
+        names = sorted(self._storage.spooled(), key=self._unreadable.__contains__)[:BATCH]
         if not names:
             return Indexed()
         with self._database.read() as session:
             moved = intake.already_indexed(session, names)
         left_over = len(moved)
-        received, unread = self._read_all(name for name in names if name not in moved)
+        received, left, failure = self._read_all(name for name in names if name not in moved)
         received, outcomes = self._add(received, same=same_images(self._storage, self._database, received))
         for instance, outcome in zip(received, outcomes, strict=True):
             if outcome is Intake.DUPLICATE:
@@ -96,28 +102,36 @@ class Indexer:
             self._unreadable.pop(instance.spool_name, None)
         self._move(moved)
         self._log(received, outcomes)
-        return Indexed(
-            outcomes=Counter(outcomes), left_over=left_over, quarantined=len(names) - unread - left_over - len(received)
+        indexed = Indexed(
+            outcomes=Counter(outcomes), left_over=left_over, quarantined=len(names) - left - left_over - len(received)
         )
+        if failure is not None and not indexed.total:
+            raise failure
+        return indexed
 
-    def _read_all(self, names: Iterable[str]) -> tuple[list[ReceivedInstance], int]:
+    def _read_all(self, names: Iterable[str]) -> tuple[list[ReceivedInstance], int, Exception | None]:
         """Read spool files up to the first SOP Instance UID that comes again: it is compared with rows.
 
         Returns
         -------
-        list of ReceivedInstance, int
-            What was read; how many files were left for the next pass.
+        list of ReceivedInstance, int, Exception or None
+            What was read; how many files were left for a later pass; why the last of those could not be read.
         """
         waiting = list(names)
         received: dict[str, ReceivedInstance] = {}
+        left, failure = 0, None
         for number, name in enumerate(waiting):
-            instance = self._read(name)
+            try:
+                instance = self._read(name)
+            except (OSError, MemoryError) as error:
+                left, failure = left + 1, error
+                continue
             if instance is None:
                 continue
             if instance.sop_instance_uid in received:
-                return list(received.values()), len(waiting) - number
+                return list(received.values()), left + len(waiting) - number, failure
             received[instance.sop_instance_uid] = instance
-        return list(received.values()), 0
+        return list(received.values()), left, failure
 
     def _read(self, name: str) -> ReceivedInstance | None:
         try:

@@ -1,5 +1,6 @@
 """Spool -> rows -> archive: repeatable, and no file stands in the way of another."""
 
+import contextlib
 import os
 import time
 
@@ -170,6 +171,44 @@ def test_a_file_that_cannot_be_read_for_minutes_is_set_aside_so_that_the_others_
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert intake.indexer.run().quarantined == 1
     assert len(intake.aside()) == 1
+
+
+def damage(monkeypatch, names):
+    real = module.read_spool_file
+
+    def read(storage, name):
+        if name in names:
+            raise OSError(5, "Input/output error")
+        return real(storage, name)
+
+    monkeypatch.setattr(module, "read_spool_file", read)
+
+
+def test_a_file_that_cannot_be_read_holds_up_no_other_and_is_told(intake, monkeypatch):
+    for number in range(3):
+        intake.receive(number)
+    first = intake.storage.spooled()[0]
+    damage(monkeypatch, {first})
+    indexed = intake.indexer.run()
+    assert (indexed.outcomes[Outcome.STORED], indexed.quarantined) == (2, 0)
+    with pytest.raises(OSError, match="Input/output"):
+        intake.indexer.run()
+    assert intake.storage.spooled() == [first]
+    monkeypatch.undo()
+    assert intake.indexer.run().outcomes[Outcome.STORED] == 1
+
+
+def test_more_files_than_a_batch_that_cannot_be_read_hold_up_no_other(intake, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 2)
+    for number in range(5):
+        intake.receive(number)
+    bad = intake.storage.spooled()[:3]
+    damage(monkeypatch, set(bad))
+    for _ in range(3):
+        with contextlib.suppress(OSError):
+            intake.indexer.run()
+    assert intake.storage.spooled() == bad
+    assert len(intake.rows()) == 2
 
 
 def test_a_spool_file_that_is_no_dicom_file_is_set_aside(intake):
