@@ -23,7 +23,7 @@ from pydicom.uid import UID
 from pynetdicom.events import Event
 
 from db.faults import Trouble
-from db.files import Storage, new_spool_name, write_durably
+from db.files import Storage, is_uid, new_spool_name, write_durably
 from handlers.association import Associations
 from handlers.identity import Identity, UnreadableDataSetError, WrongIdentityError, scan
 from handlers.quarantine import Quarantine
@@ -175,6 +175,10 @@ def _checked_identity(receipt: Receipt) -> Identity:
         raise WrongIdentityError("SOPClassUID is not the one of the C-STORE request")
     if identity.sop_instance_uid and identity.sop_instance_uid != receipt.sop_instance_uid:
         raise WrongIdentityError("SOPInstanceUID is not the one of the C-STORE request")
+    # Where the scan ended before the data set's own UIDs, these are all that there is to name it by.
+    for keyword, value in (("SOPClassUID", receipt.sop_class_uid), ("SOPInstanceUID", receipt.sop_instance_uid)):
+        if not is_uid(value):
+            raise WrongIdentityError(f"{keyword} of the C-STORE request is not a UID")
     return identity
 
 

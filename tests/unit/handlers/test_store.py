@@ -11,6 +11,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from db.files import Storage
 from handlers import store
 from handlers.association import Associations
+from handlers.identity import SCAN_LIMIT
 from handlers.quarantine import Quarantine
 from handlers.space import DiskSpace
 from handlers.status import StoreStatus
@@ -29,7 +30,7 @@ def storage(tmp_path):
 def handle(storage, monkeypatch):
     handler = StoreHandler(
         storage=storage,
-        quarantine=Quarantine(storage.quarantine, quota_bytes=10_000),
+        quarantine=Quarantine(storage.quarantine, quota_bytes=2_000_000),
         space=DiskSpace(storage.root, low_water_bytes=0),
         associations=Associations(),
     )
@@ -80,6 +81,23 @@ def test_what_is_refused_is_answered_by_the_standard_and_kept_with_its_reason(ha
     (kept,) = storage.quarantine.glob("*.dcm")
     assert kept.read_bytes().endswith(bytes(refused.data_set))
     assert kept.with_suffix(".txt").read_text().strip()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sop_class_uid": ""}, {"sop_instance_uid": ""}, {"sop_instance_uid": "1.2/../3"}], ids=str
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_a_command_without_proper_uids_is_refused_for_good_where_the_data_set_has_none_near_its_start(
+    handle, storage, changes
+):
+    """Group 0005 before the UIDs, longer than the scan reads; OUT_OF_RESOURCES would be tried for ever."""
+    private = bytes.fromhex("05000010") + b"OB\0\0" + (SCAN_LIMIT).to_bytes(4, "little") + bytes(SCAN_LIMIT)
+    data = memoryview(private + bytes(encoded()))
+    assert handle(receipt(data)) == StoreStatus.SUCCESS
+    assert handle(receipt(data, **changes)) == StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+    assert len(storage.spooled()) == 1
+    (kept,) = storage.quarantine.glob("*.dcm")
+    assert "C-STORE request" in kept.with_suffix(".txt").read_text()
 
 
 def test_a_full_disk_is_answered_out_of_resources_and_leaves_nothing(handle, storage, monkeypatch):
