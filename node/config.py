@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from node.contradictions import contradictions
-from node.fields import AETitle, Name, Port, Seconds, Section
+from node.fields import IN_WORDS, AETitle, Name, Port, Seconds, Section
 from node.rules import SOURCE, Rule, When
 
 DEFAULT_FILE = Path("config.toml")
@@ -236,20 +236,30 @@ def _complaints(error: ValidationError, given: dict[str, Any], file: Path | None
     source = file or "environment"
     for detail in error.errors():
         if detail["loc"]:
-            yield f"{source}: {_explain(detail)}"
+            yield f"{source}: {_explain(detail, given)}"
     for problem in contradictions(_tables(given, "destinations"), _tables(given, "rules")):
         yield f"{source}: {problem}"
 
 
-def _explain(detail: ErrorDetails) -> str:
+def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
     place = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"]).replace(".[", "[")
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        message = "there is no such setting; check its spelling and section"
-        if "when" in detail["loc"]:
-            message = f"there is no such condition; there are: {', '.join(When.model_fields)}"
-    given = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
-    return f"{place}{given}: {message}"
+    words = IN_WORDS.get(detail["type"])
+    message = words % detail.get("ctx", {}) if words else detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden" and "when" in detail["loc"]:
+        message = f"there is no such condition; there are: {', '.join(When.model_fields)}"
+    value = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
+    return f"{place}{value}: {message}{_whose(detail['loc'], given)}"
+
+
+def _whose(place: tuple[int | str, ...], given: dict[str, Any]) -> str:
+    """Return the name of the rule or destination that an error is in, where it has one."""
+    match place:
+        case ("rules" | "destinations" as section, int(index), *_):
+            tables = given.get(section)
+            table = tables[index] if isinstance(tables, list | tuple) and index < len(tables) else None
+            if isinstance(table, dict) and isinstance(name := table.get("name"), str):
+                return f" (in {section.removesuffix('s')} {name!r})"
+    return ""
 
 
 def _tables(given: dict[str, Any], section: str) -> list[dict[str, Any]]:

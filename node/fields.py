@@ -10,6 +10,29 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MATCHED_CHARACTERS = 64
 """Of a value that a pattern is searched in: as many as a description may have (LO, PS3.5 6.2)."""
 _MOST_REPEATS = 4
+IN_WORDS = {
+    "extra_forbidden": "there is no such setting; check its spelling and section",
+    "missing": "is not given; add it",
+    "int_type": "give a whole number",
+    "int_parsing": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_type": "give a number",
+    "float_parsing": "give a number",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+    "string_type": 'give a text, in "quotes"',
+    "tuple_type": 'give a list, such as ["a", "b"]',
+    "model_type": "give a table, such as { name = value }",
+    "greater_than": "must be more than %(gt)s",
+    "greater_than_equal": "must be %(ge)s or more",
+    "less_than_equal": "must be %(le)s or less",
+    "too_short": "needs %(min_length)s or more",
+    "string_too_short": "needs %(min_length)s or more characters",
+    "string_too_long": "may have %(max_length)s characters or less",
+    "string_pattern_mismatch": "begin with a letter or digit; then those, spaces, _ . and - only",
+    "literal_error": "must be %(expected)s",
+}
+"""What is wrong with a value and what to do, by pydantic's name of the error."""
 PRIORITIES = {"routine": 0, "high": 50, "stat": 100}
 
 

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-from rich.table import Table
 
 from inference.weights import manifest
 from inference.weights.manifest import Slot
 from inference.weights.refusals import WeightsRefusedError
 from inference.weights.shelf import Shelf, Standing, State, required_by
+from inference.wording import counted
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database
 from node.config import Config
 from node.console import as_json, console, errors
 from node.needs import users_of
+from node.weights_table import weights_table
 
 models_app = typer.Typer(no_args_is_help=True, help="Weights of networks: what there is, what is installed.")
 app.add_typer(models_app, name="models")
@@ -26,7 +26,6 @@ app.add_typer(models_app, name="models")
 NamesArgument = Annotated[
     list[str] | None, typer.Argument(help="Slots, as `models list` names them.", show_default=False)
 ]
-_COLOURS = {State.PRESENT: "green", State.MISSING: "dim", State.WRONG: "red"}
 
 
 @models_app.command("list")
@@ -37,7 +36,7 @@ def list_models(config: ConfigOption = None, json: JsonOption = False) -> None:
     if json:
         print(as_json([_plain(s, settings) for s in standings]))  # noqa: T201 - for a script, not for a terminal
         return
-    console.print(_table(standings, settings))
+    console.print(weights_table(standings, settings))
     _print_lacks(standings, settings)
 
 
@@ -52,6 +51,8 @@ def verify(names: NamesArgument = None, config: ConfigOption = None, json: JsonO
         if names or standing.state is not State.MISSING:
             said = standing.message or f"sha256 {standing.sha256}"
             console.print(f"{standing.slot.name}: {standing.state.value}, {said}", markup=False, soft_wrap=True)
+    if not (json or names or any(standing.state is not State.MISSING for standing in standings)):
+        console.print("nothing is installed; `opacity-node models list` shows what could be")
     bad = {State.WRONG, State.MISSING} if names else {State.WRONG}
     raise typer.Exit(any(standing.state in bad for standing in standings))
 
@@ -164,8 +165,9 @@ def rerun(config: ConfigOption = None) -> None:
     for why in lacking.values():
         errors.print(why, markup=False, soft_wrap=True)
     if gone := sum(not job.images_are_there for job in refused):
-        errors.print(f"{gone} refused jobs cannot run: their images are gone (retention)")
-    console.print(f"{queued} of {len(refused)} jobs that were refused for want of weights are queued again")
+        errors.print(f"{counted(gone, 'refused job')} cannot run: images are gone (retention)")
+    be = "is" if queued == 1 else "are"
+    console.print(f"{queued} of {counted(len(refused), 'job')} refused for want of weights {be} queued again")
 
 
 def _lack(settings: Config, pipeline: str) -> str:
@@ -231,30 +233,6 @@ def _plain(standing: Standing, settings: Config) -> dict[str, Any]:
         "needed_now_by": {name: users[name] for name in slot.required_by if name in users},
         "install": slot.command,
     }
-
-
-def _table(standings: Sequence[Standing], settings: Config) -> Table:
-    table = Table("slot", "state", "sha256", "licence", "for", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.title, table.title_justify = f"weights in {settings.storage.weights}", "left"
-    for column in table.columns:
-        column.no_wrap, column.overflow = column.header in ("slot", "state", "sha256"), "fold"
-    users = users_of(settings.rules)
-    for standing in standings:
-        slot = standing.slot
-        table.add_row(
-            slot.name,
-            f"[{_COLOURS[standing.state]}]{standing.state.value}[/]",
-            (standing.sha256 or "")[:8],
-            escape(slot.licence),
-            escape("\n".join(_uses(slot, users))),
-        )
-    return table
-
-
-def _uses(slot: Slot, users: dict[str, str]) -> list[str]:
-    uses = [(name, "") for name in slot.required_by] + [(name, " (optional)") for name in slot.optional_for]
-    said = [f"{name}{how}" + (f", in use: {users[name]}" if name in users else "") for name, how in uses]
-    return [*said, *(f"training {name}" for name in slot.training_start_for)]
 
 
 def _print_lacks(standings: Sequence[Standing], settings: Config) -> None:

@@ -78,9 +78,20 @@ def test_the_shipped_manifest_is_listed_within_a_hundred_columns(run):
     done = run("models", "list")
     assert done.exit_code == 0
     assert max(map(len, done.output.splitlines())) <= 100
-    for word in ("lungmask-r231", "missing", "Apache-2.0", "opacity-explain-classifier-convnext", "rule 'chest CT'"):
+    for word in ("lungmask-r231", "missing", "Apache-2.0", "opacity-explain-classifier-convnext", "rule 'chest"):
         assert word in done.output
     assert "…" not in done.output
+    assert "would be used by" in " ".join(done.output.split()), "it is not there, so it is not in use"
+
+
+def test_slots_of_pipelines_that_this_release_has_come_first(run, known):
+    lines = run("models", "list").output.splitlines()
+    place = {
+        name: next(n for n, line in enumerate(lines) if line.strip().startswith(name)) for name in ("pinned", "own")
+    }
+    assert place["pinned"] < place["own"] < len(lines) - 1
+    assert "needed by rule 'chest CT'" in " ".join(" ".join(lines).split())
+    assert "pipelines that this release does not have" in lines[-2]
 
 
 def test_the_list_says_what_is_missing_for_which_rule_and_how_to_install_it(run, known):
@@ -168,7 +179,9 @@ def test_own_weights_are_added_with_the_meaning_of_their_outputs_and_removed(run
 
 
 def test_verify_hashes_anew_and_fails_for_what_is_wrong(run, known, tmp_path):
-    assert run("models", "verify").exit_code == 0
+    nothing = run("models", "verify")
+    assert nothing.exit_code == 0
+    assert "nothing is installed" in nothing.output
     assert run("models", "verify", "pinned").exit_code == 1
     run("models", "fetch", "pinned")
     assert f"pinned: present, sha256 {sha256(RIGHT)}" in run("models", "verify").output

@@ -134,10 +134,10 @@ def test_refused_jobs_run_again_when_their_weights_are_there_and_not_before(toy,
             jobs.refuse(session, job, now=NOW, code=code, message="")
     done = CliRunner().invoke(app, ["models", "rerun"])
     assert done.exit_code == 0
-    assert "0 of 1 jobs" in done.output
+    assert "0 of 1 job refused" in done.output
     assert "opacity-node models fetch toy" in done.output
     toy.write_bytes(b"right")
-    assert "1 of 1 jobs" in CliRunner().invoke(app, ["models", "rerun"]).output
+    assert "1 of 1 job refused" in CliRunner().invoke(app, ["models", "rerun"]).output
     with database.read() as session:
         assert [session.get(Job, job).state for job in (wanting, other)] == [JobState.QUEUED, JobState.REFUSED]
     database.close()

@@ -194,3 +194,23 @@ def test_relative_paths_count_from_the_file(tmp_path):
 def test_ae_titles_follow_the_standard(tmp_path, title):
     with pytest.raises(ConfigError, match="ae_title"):
         config.load(write(tmp_path, f"[dicom]\nae_title = '{title}'\n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[dicom]\nport = "x"\n', "dicom.port = 'x': give a whole number"),
+        ("[settle]\nquiet_ct_s = 0\n", "settle.quiet_ct_s = 0: must be more than 0"),
+        (
+            '[[destinations]]\nname = "archive"\nhost = "h"\nport = 1\n',
+            "is not given; add it (in destination 'archive')",
+        ),
+        (f"{RULE}notices = 'perhaps'\n", "rules[0].notices = 'perhaps': give true or false (in rule 'a')"),
+        (f"{RULE}priorty = 1\n", "check its spelling and section (in rule 'a')"),
+        (f"{RULE}when = 5\n", "give a table, such as { name = value } (in rule 'a')"),
+    ],
+)
+def test_an_error_says_what_to_give_and_names_the_rule_or_destination(tmp_path, text, said):
+    with pytest.raises(ConfigError) as error:
+        config.load(write(tmp_path, text))
+    assert said in str(error.value)
