@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from db.repository import reports
 from node import config as config_file
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.config import Config, ConfigError
-from node.console import as_json, console, show_rule
-from node.needs import unmet
+from node.console import as_json, console
 from node.overview import show_health
+from node.settings_screen import show_settings
 from node.study_screen import show_study
 
 
@@ -88,7 +87,4 @@ def check_config(
         print(settings.model_dump_json(indent=2))  # noqa: T201 - for a script, not for a terminal
         return
     console.print("[green]ok[/]", file or (config_file.DEFAULT_FILE if config_file.DEFAULT_FILE.is_file() else ""))
-    for rule in settings.rules:
-        show_rule(rule)
-    for lack in unmet(settings.rules, settings.storage.weights):
-        console.print(f"[yellow]![/] {escape(lack)}", highlight=False, soft_wrap=True)
+    show_settings(settings)

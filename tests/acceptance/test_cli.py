@@ -53,6 +53,16 @@ def test_a_wrong_configuration_is_reported_whole_by_every_command(run, tmp_path)
         assert "Traceback" not in done.output
 
 
+def test_a_monitor_gets_one_line_on_stdout_for_a_wrong_configuration(run, tmp_path):
+    (tmp_path / "config.toml").write_text("[dicom]\nport = 0\nhost = 'nowhere'\nhots = 1\n")
+    done = run("status", "--check")
+    assert done.exit_code == 2
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("CRITICAL: config.toml cannot be used: ")
+    assert line.endswith("(and 1 more); `opacity-node check-config`")
+
+
 def test_status_of_a_node_that_does_not_run_is_critical(run):
     done = run("status", "--check")
     assert done.exit_code == 2
@@ -71,4 +81,12 @@ def test_check_config_shows_the_rules(run):
     done = run("check-config")
     assert done.exit_code == 0
     assert "lung-densitometry" in done.output
+    words = " ".join(done.output.split())
+    for shown in (
+        "OPACITY_NODE on 127.0.0.1:11112",
+        "pacs: ORTHANC at 127.0.0.1:4242",
+        "CT after 60 s",
+        "kept for ever",
+    ):
+        assert shown in words
     assert json.loads(run("check-config", "--json").output)["dicom"]["port"] == 11112
