@@ -174,7 +174,9 @@ class Outbox:
             waiting = deliveries.due(session, name, self._clock())
         destination = config.destination(name)
         if destination is None:
-            self._unreachable(name, f"config.toml has no destination {name!r} any more; add it again")
+            self._unreachable(
+                name, f"config.toml has no destination {name!r} any more; add it again, or `opacity-node give-up`"
+            )
             return
         intact = [d for d in waiting if self._intact(d)]
         if not intact:

@@ -64,7 +64,7 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 500) 
 
 def begin(session: Session, delivery_ids: Collection[int], transaction_uid: str, *, deadline: datetime) -> None:
     """Note that a transaction covers these; before it is sent, so that its report is known whenever it comes."""
-    session.execute(_arrived(delivery_ids).values(transaction_uid=transaction_uid, next_attempt_at=deadline))
+    session.execute(_to_confirm(delivery_ids).values(transaction_uid=transaction_uid, next_attempt_at=deadline))
     covered = select(Delivery.id, literal(transaction_uid), literal(deadline, UtcDateTime())).where(
         Delivery.id.in_(delivery_ids), Delivery.transaction_uid == transaction_uid
     )
@@ -75,7 +75,7 @@ def begin(session: Session, delivery_ids: Collection[int], transaction_uid: str,
 def trouble(session: Session, delivery_ids: Collection[int], *, now: datetime, message: str) -> None:
     """Note why these are not confirmed yet."""
     session.execute(
-        _arrived(delivery_ids).values(
+        _to_confirm(delivery_ids).values(
             message=_but_for_warned(message), failing_since=func.coalesce(Delivery.failing_since, now)
         )
     )
@@ -86,7 +86,7 @@ def ask_later(session: Session, delivery_ids: Collection[int], *, now: datetime,
     trouble(session, delivery_ids, now=now, message=message)
     newest = select(Delivery.transaction_uid).where(Delivery.id == CommitmentTransaction.delivery_id).scalar_subquery()
     session.execute(_requests(delivery_ids).where(CommitmentTransaction.transaction_uid == newest))
-    session.execute(_arrived(delivery_ids).values(next_attempt_at=until, transaction_uid=None))
+    session.execute(_to_confirm(delivery_ids).values(next_attempt_at=until, transaction_uid=None))
 
 
 def ask_no_more(session: Session, destination: str, *, message: str | None) -> None:
@@ -163,8 +163,8 @@ def is_open(session: Session, transaction_uid: str) -> bool:
     return any(session.scalar(query.limit(1)) is not None for query in rows)
 
 
-def _arrived(delivery_ids: Collection[int]) -> Update:
-    return update(Delivery).where(Delivery.id.in_(delivery_ids), Delivery.state.in_(ARRIVED))
+def _to_confirm(delivery_ids: Collection[int]) -> Update:
+    return update(Delivery).where(Delivery.id.in_(delivery_ids), *TO_CONFIRM)
 
 
 def _requests(delivery_ids: Collection[int]) -> Delete:

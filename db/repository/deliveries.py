@@ -111,7 +111,6 @@ def record(session: Session, attempts: Sequence[Attempt], *, now: datetime) -> N
             continue
         delivery.attempts += 1
         delivery.refusals += attempt.refused
-        delivery.status, delivery.message = attempt.status, attempt.message
         if attempt.state in ARRIVED:
             delivery.sent_at, delivery.failing_since = now, None
             delivery.committed_at = delivery.transaction_uid = None
@@ -121,6 +120,7 @@ def record(session: Session, attempts: Sequence[Attempt], *, now: datetime) -> N
             continue
         else:
             delivery.failing_since = delivery.failing_since or now
+        delivery.status, delivery.message = attempt.status, attempt.message
         delivery.state, delivery.next_attempt_at = attempt.state, attempt.next_attempt_at
 
 

@@ -1,4 +1,4 @@
-"""What a person asks of deliveries: which there are, send these again, send these elsewhere too.
+"""What a person asks of deliveries: which there are, send these again, or elsewhere too, or not at all.
 
 Nothing is built anew: the stored bytes are what goes.
 """
@@ -6,12 +6,16 @@ Nothing is built anew: the stored bytes are what goes.
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, Result, Series, Study
+from db.repository.commitments import TO_CONFIRM, ask_no_more
 from db.repository.deliveries import ARRIVED
 from db.states import DeliveryState, InstanceRole, StudyState
+
+GIVEN_UP = "a person gave its destination up; `opacity-node resend --to` sends it after all"
+_UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +60,8 @@ class Resent:
     """New deliveries, by destination."""
     cancelled: int = 0
     """Deliveries that a later revision of the study took the place of; they stay so."""
+    given_up: int = 0
+    """Deliveries to a destination that a person gave up; they stay so."""
     held: list[str] = field(default_factory=list)
     """Studies of these that wait for a person first."""
     corrected: list[str] = field(default_factory=list)
@@ -135,8 +141,8 @@ class Resending:
             select(Delivery).where(Delivery.result_id == delivery.result_id, Delivery.destination == destination)
         )
         if there is not None:
-            self._put_back(there, study)
-        elif delivery.state is DeliveryState.CANCELLED:
+            self._put_back(there, study, even_given_up=True)
+        elif delivery.state is DeliveryState.CANCELLED and not _given_up(delivery):
             self.resent.cancelled += 1
         else:
             row = Delivery(
@@ -148,15 +154,46 @@ class Resending:
             session.add(row)
             _count(self.resent.added, destination, study, self.resent)
 
-    def _put_back(self, delivery: Delivery, study: Study) -> None:
-        if delivery.state is DeliveryState.CANCELLED:
-            self.resent.cancelled += 1
+    def _put_back(self, delivery: Delivery, study: Study, *, even_given_up: bool = False) -> None:
+        given_up = _given_up(delivery)
+        if delivery.state is DeliveryState.CANCELLED and not (given_up and even_given_up):
+            self.resent.given_up += given_up
+            self.resent.cancelled += not given_up
             return
         kind = self.resent.sooner if delivery.state is DeliveryState.PENDING else self.resent.again
         _count(kind, delivery.destination, study, self.resent)
         delivery.state, delivery.next_attempt_at = DeliveryState.PENDING, self._now
         delivery.attempts = delivery.refusals = 0
         delivery.status = delivery.message = delivery.failing_since = delivery.transaction_uid = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GivenUp:
+    """What is expected of a destination no more."""
+
+    unsent: int
+    """Objects that it was to get."""
+    unconfirmed: int
+    """Objects that it has, and was to confirm."""
+
+
+def give_up(session: Session, destination: str) -> GivenUp:
+    """Send a destination nothing of what waits for it or failed, and ask it about nothing."""
+    unsent = session.execute(
+        update(Delivery)
+        .where(Delivery.destination == destination, Delivery.state.in_(_UNDELIVERED))
+        .values(state=DeliveryState.CANCELLED, next_attempt_at=None, failing_since=None, message=GIVEN_UP)
+        .returning(Delivery.id)
+    )
+    open_questions = select(func.count()).where(Delivery.destination == destination, *TO_CONFIRM)
+    unconfirmed = session.scalar(open_questions) or 0
+    ask_no_more(session, destination, message="a person gave its destination up; nobody asks whether it is kept")
+    return GivenUp(unsent=len(unsent.all()), unconfirmed=unconfirmed)
+
+
+def _given_up(delivery: Delivery) -> bool:
+    replaced = delivery.result.job.superseded_by_id is not None
+    return delivery.state is DeliveryState.CANCELLED and delivery.message == GIVEN_UP and not replaced
 
 
 def _count(numbers: dict[str, int], destination: str, study: Study, resent: Resent) -> None:

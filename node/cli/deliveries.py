@@ -112,6 +112,8 @@ def _say(resent: Resent, config: Config) -> None:
             )
     if resent.cancelled:
         console.print(f"{resent.cancelled} stay cancelled: results of a later revision took their place")
+    if resent.given_up:
+        console.print(f"{resent.given_up} stay given up: `--to NAME` sends them, to the same or another destination")
     for uid in resent.corrected:
         console.print(
             f"[yellow]images of study {uid} came with a corrected patient since: these results name the earlier one[/]",
@@ -123,6 +125,11 @@ def _say(resent: Resent, config: Config) -> None:
 
 
 def _nothing(resent: Resent) -> str:
+    if resent.given_up:
+        return (
+            f"nothing to send: {counted(resent.given_up, 'object')} given up by a person; "
+            "`--to NAME` sends them, to the same or another destination"
+        )
     if resent.cancelled:
         cancelled = counted(resent.cancelled, "cancelled object")
         return f"nothing to send: {cancelled}, results of a later revision took their place"

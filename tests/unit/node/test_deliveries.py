@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from db.models import Delivery, Study
-from db.repository.resending import Choice, Resending
+from db.models import Delivery, Job, Study
+from db.repository.deliveries import Attempt, record, troubles
+from db.repository.resending import GIVEN_UP, Choice, Resending
 from db.states import DeliveryState, HoldReason, StudyState
 from node.cli import app, deliveries
 from node.config import Destination
@@ -130,6 +131,64 @@ def test_what_a_later_revision_cancelled_is_never_sent_again(call, post):
         assert done.exit_code == 2
         assert "later revision" in done.output
     assert set(post.states()) == {CANCELLED}
+
+
+def test_a_destination_that_is_gone_for_good_is_given_up_and_ails_no_more(call, post):
+    change(post, post.deliveries("archive")[0].id, state=FAILED, next_attempt_at=None)
+    done = call("give-up", "archive")
+    assert done.exit_code == 0, done.output
+    assert "3 objects will not be sent to archive" in done.output
+    assert "config.toml still has archive" in done.output
+    assert post.states("archive") == [CANCELLED] * 3
+    assert {d.message for d in post.deliveries("archive")} == {GIVEN_UP}
+    with post.database.read() as session:
+        assert troubles(session) == []
+    again = call("give-up", "archive")
+    assert again.exit_code == 2
+    assert "nothing waits for archive" in again.output
+
+
+def test_a_destination_that_was_given_up_is_not_asked_what_it_keeps(call, post):
+    change(
+        post, post.deliveries("pacs")[0].id, next_attempt_at=post.outbox._clock(), failing_since=post.outbox._clock()
+    )
+    done = call("give-up", "pacs")
+    assert "pacs is not asked any more whether it keeps 1 object" in done.output
+    assert post.states("pacs") == [SENT] * 3
+    with post.database.read() as session:
+        assert "pacs" not in {trouble.destination for trouble in troubles(session)}
+
+
+def test_what_was_given_up_comes_back_only_by_naming_where_it_is_to_go(call, post):
+    call("give-up", "archive")
+    refused = call("resend", "--destination", "archive")
+    assert refused.exit_code == 2
+    assert "3 objects given up by a person" in refused.output
+    assert "3 stay given up" in call("resend", "1.2").output
+    assert post.states("archive") == [CANCELLED] * 3
+    assert "3 objects are sent also to spare" in call("resend", "--destination", "archive", "--to", "spare").output
+    assert "3 objects are sent again to archive" in call("resend", "1.2", "--to", "archive").output
+    assert post.states("archive") == post.states("spare") == [PENDING] * 3
+
+
+def test_what_was_given_up_and_then_replaced_stays_away(call, post):
+    call("give-up", "archive")
+    with post.database.write() as session:
+        session.get_one(Job, post.job_id).superseded_by_id = 9
+    assert call("resend", "--destination", "archive", "--to", "spare").exit_code == 2
+    assert post.states("archive") == [CANCELLED] * 3
+
+
+def test_an_attempt_that_was_under_way_when_a_person_gave_up_changes_nothing(call, post):
+    number = post.deliveries("archive")[0].id
+    call("give-up", "archive")
+    failed = Attempt(
+        delivery_id=number, state=PENDING, status=None, message="it hung up", next_attempt_at=post.outbox._clock()
+    )
+    with post.database.write() as session:
+        record(session, [failed], now=post.outbox._clock())
+    assert post.states("archive") == [CANCELLED] * 3
+    assert {d.message for d in post.deliveries("archive")} == {GIVEN_UP}
 
 
 def test_resend_of_a_held_study_says_that_it_waits_for_a_person(call, post):
