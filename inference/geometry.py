@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.findings import Refusal
+from inference.wording import counted
 
 MIN_SLICES = 10
 MIN_PLANE_COSINE = 0.95
@@ -96,7 +97,7 @@ def check_stack(
     if len(positions) < MIN_SLICES:
         return Refusal(
             code="too-few-slices",
-            reason=f"The stack has {len(positions)} slices, at least {MIN_SLICES} are needed.",
+            reason=f"The stack has {counted(len(positions), 'slice')}, at least {MIN_SLICES} are needed.",
             remedy="Send the whole series.",
         )
     if not _is_placed(positions, np.asarray(image_orientation_patient, dtype=np.float64)):
@@ -125,9 +126,10 @@ def _duplicates(steps: NDArray[np.float64], distances: NDArray[np.float64]) -> R
     doubled = np.flatnonzero(steps < _POSITION_TOLERANCE_MM)
     if not doubled.size:
         return None
+    occur = "occurs" if doubled.size == 1 else "occur"
     return Refusal(
         code="duplicate-positions",
-        reason=f"{doubled.size} slice positions occur twice, the first at {distances[doubled[0]]:.1f} mm.",
+        reason=f"{counted(doubled.size, 'slice position')} {occur} twice, the first at {distances[doubled[0]]:.1f} mm.",
         remedy="Send one acquisition a series, or set AcquisitionNumber (0020,0012).",
     )
 
@@ -140,7 +142,8 @@ def _gaps(steps: NDArray[np.float64], distances: NDArray[np.float64], spacing: f
     return Refusal(
         code="gap-in-stack",
         reason=(
-            f"About {missing} slices are missing in {gaps.size} places, the first after {distances[gaps[0]]:.1f} mm "
+            f"About {counted(missing, 'slice')} {'is' if missing == 1 else 'are'} missing "
+            f"in {counted(gaps.size, 'place')}, the first after {distances[gaps[0]]:.1f} mm "
             f"(a step of {steps[gaps[0]]:.2f} mm where {spacing:.2f} mm is usual)."
         ),
         remedy="Send the missing slices.",

@@ -17,6 +17,7 @@ from db.files import Storage, sync_folder, write_durably
 from db.repository import retention
 from db.repository.retention import Holdings, Removal, Terms
 from db.session import Database
+from inference.wording import counted
 from node.config import Config
 
 logger = logging.getLogger(__name__)
@@ -151,9 +152,9 @@ class Retention:
         instances, size = sum(r.instances for r in self._removed), sum(r.size for r in self._removed)
         if self._removed:
             logger.info(
-                "%d images of %d studies removed, %.1f GB: their results arrived over %g days ago",
-                instances,
-                len(self._removed),
+                "%s of %s removed, %.1f GB: their results arrived over retention.inputs_days = %g ago",
+                counted(instances, "image"),
+                counted(len(self._removed), "study", "studies"),
                 size / 1e9,
                 self._config.retention.inputs_days,
                 extra={"action": "retain"},

@@ -15,6 +15,7 @@ from db.session import Database
 from db.states import HoldReason, Outcome, SettleReason
 from handlers.association import Associations
 from inference.registry import CARDS
+from inference.wording import counted
 from node.config import Config
 from node.header import InstanceHeader
 from node.removed_input import job_hash, with_input
@@ -137,11 +138,11 @@ class Settler:
             logger.warning("study %s is held: %s", study.study_instance_uid, hold.value, extra={"action": "settle"})
             return
         logger.info(
-            "study %s settled (%s): %d instances, %d jobs",
+            "study %s settled (%s): %s, %s",
             study.study_instance_uid,
             reason.value,
-            len(stored),
-            len(new),
+            counted(len(stored), "instance"),
+            counted(len(new), "job"),
             extra={"action": "settle"},
         )
         if new:

@@ -10,6 +10,7 @@ from contextlib import closing
 
 from db.faults import explain
 from db.files import Storage, spool_time_s
+from inference.wording import counted
 from node.config import StorageSettings
 from node.problems import Problem, Severity
 
@@ -70,8 +71,8 @@ def _folders(storage: Storage) -> list[Problem]:
 
 def _spool(storage: Storage) -> list[Problem]:
     if storage.rebuild.is_dir():
-        left = sum(1 for _ in storage.rebuild.glob("*/*/*"))
-        return [_warning(f"the database is made anew from the archive: {left} studies to go; none runs until then")]
+        left = counted(sum(1 for _ in storage.rebuild.glob("*/*/*")), "study", "studies")
+        return [_warning(f"the database is made anew from the archive: {left} to go; none runs until then")]
     oldest = next(iter(storage.spooled()), None)
     if oldest and time.time() - spool_time_s(oldest) > _SPOOL_LATE_S:
         return [_critical("received files wait in the spool for over 5 minutes; the log of `serve` says why")]

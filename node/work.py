@@ -17,6 +17,7 @@ from db.session import Database
 from handlers.association import Associations
 from handlers.commitment import CommitmentReport
 from handlers.quarantine import Quarantine
+from inference.wording import counted
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
@@ -104,7 +105,7 @@ class Work:
         with self._database.write() as session:
             requeued = jobs.requeue_running(session)
         if requeued:
-            logger.info("%d jobs of an earlier run are queued again", requeued, extra={"action": "start"})
+            logger.info("%s of an earlier run queued again", counted(requeued, "job"), extra={"action": "start"})
         try:
             self._engine.start()
         except BaseException:

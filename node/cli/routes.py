@@ -11,6 +11,7 @@ from rich.text import Text
 from db.repository import settling
 from db.states import StudyState
 from inference.registry import CARDS
+from inference.wording import counted
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.console import as_json, console, show_rule
 from node.explanation import Explanation, PipelineOutcome, StackExplained, explain
@@ -47,9 +48,9 @@ def route(
 
 def _show(explanation: Explanation) -> None:
     console.print(f"[bold]study {explanation.study_instance_uid}[/]", soft_wrap=True)
+    came = f"{counted(explanation.instances, 'instance')} in {counted(explanation.stacks, 'stack')}"
     console.print(
-        f"{explanation.instances} instances in {explanation.stacks} stacks, {', '.join(explanation.modalities)} · "
-        f"complete after {explanation.quiet_s:g} s of quiet",
+        f"{came}, {', '.join(explanation.modalities)} · complete after {explanation.quiet_s:g} s of quiet",
         highlight=False,
     )
     for rule in explanation.rules:
@@ -65,7 +66,7 @@ def _show(explanation: Explanation) -> None:
 def _show_stack(stack: StackExplained) -> None:
     console.print()
     came = f"{stack.calling_ae_title or '?'} → {stack.called_ae_title or '?'}"
-    _line(2, f"[bold]{escape(stack.stack)}[/] [dim]· {stack.instances} instances · {escape(came)}[/]")
+    _line(2, f"[bold]{escape(stack.stack)}[/] [dim]· {counted(stack.instances, 'instance')} · {escape(came)}[/]")
     for verdict in stack.verdicts:
         if not verdict.met:
             _line(4, f"[red]✗[/] {escape(str(verdict))}")

@@ -13,6 +13,7 @@ from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, Seconda
 from rich.markup import escape
 from rich.table import Table
 
+from inference.wording import counted
 from node.console import as_json, console, findings_table
 from node.demo.harness import NodeDiedError
 from node.demo.observation import Observation, observe, stages
@@ -130,7 +131,7 @@ def _show(observed: Observation, summary: dict[str, Any], out: Path, pictures: l
         console.print(f"[red]{number} × {escape(message)}[/]")
     colour = "green" if observed.complete else "red"
     console.print(
-        f"[{colour}]{observed.files} files sent, {observed.kept} of {observed.instances} instances kept, "
+        f"[{colour}]{counted(observed.files, 'file')} sent, {observed.kept} of {observed.instances} instances kept, "
         f"{observed.delivered} of {observed.objects} result objects delivered[/]"
     )
     console.print(f"objects: {out / 'pacs'}", highlight=False)

@@ -38,7 +38,7 @@ def test_any_missing_inner_slice_is_a_gap(count, missing):
     refusal = check_stack(stack, AXIAL)
     assert isinstance(refusal, Refusal)
     assert refusal.code == "gap-in-stack"
-    assert "About 1 slices" in refusal.reason
+    assert "About 1 slice is missing in 1 place," in refusal.reason
 
 
 def test_few_slices_are_no_volume():

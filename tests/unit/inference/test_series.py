@@ -44,7 +44,7 @@ def test_a_slope_that_is_not_one_gives_floats(small, datasets, tmp_path):
 
 
 def test_a_missing_slice_is_refused(datasets, tmp_path):
-    with pytest.raises(SeriesRefusedError, match="1 slices are missing") as caught:
+    with pytest.raises(SeriesRefusedError, match="1 slice is missing in 1 place,") as caught:
         load(write(tmp_path, datasets[:5] + datasets[6:]))
     assert caught.value.refusal.code == "gap-in-stack"
 

@@ -156,7 +156,7 @@ def test_a_database_that_is_gone_or_made_anew_is_told(config, tmp_path):
     (tmp_path / "spool" / "00000000000000000001-00000000.dcm").touch()
     (tmp_path / "node.sqlite3.damaged-20260102T030405Z").touch()
     told = words(config)
-    assert "made anew from the archive: 1 studies to go" in told
+    assert "made anew from the archive: 1 study to go" in told
     assert "lies as node.sqlite3.damaged-20260102T030405Z" in told
     assert "over 5 minutes" not in told
 
