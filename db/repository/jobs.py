@@ -237,7 +237,9 @@ def requeue_running(session: Session) -> int:
 
 
 def _record_results(session: Session, job: Job, results: Sequence[NewResult], *, now: datetime) -> None:
-    state = DeliveryState.PENDING if job.superseded_by_id is None else DeliveryState.CANCELLED
+    state, message = DeliveryState.PENDING, None
+    if job.superseded_by_id is not None:
+        state, message = DeliveryState.CANCELLED, superseding.taken_over_by(job.superseded_by_id)
     last = session.scalar(select(func.max(Result.position)).where(Result.job_id == job.id))
     for position, result in enumerate(results, start=0 if last is None else last + 1):  # a notice may be before them
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
@@ -251,5 +253,6 @@ def _record_results(session: Session, job: Job, results: Sequence[NewResult], *,
         session.add(row)
         session.flush()
         session.add_all(
-            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now) for name in job.destinations
+            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now, message=message)
+            for name in job.destinations
         )

@@ -45,6 +45,11 @@ def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
             _cancel(session, job, successor)
 
 
+def taken_over_by(job_id: int) -> str:
+    """Return what a person reads of results that a later revision's job made obsolete."""
+    return f"job {job_id} took its place"
+
+
 def predecessors(session: Session, job: Job) -> list[dict[str, Any]]:
     """Return the delivered reports that a job's report replaces, oldest first; through predecessors never delivered."""
     replaced: list[int] = []
@@ -98,10 +103,9 @@ def _images(session: Session, job: Job) -> set[str]:
 
 def _cancel(session: Session, job: Job, successor: Job | None) -> None:
     """Cancel what of a job waits; one that runs is let end, and its results are not sent."""
-    why = f"job {successor.id} took its place" if successor else "it rests on images that do not count any more"
-    job.message = why if job.state is not JobState.SUCCEEDED else job.message
+    why = taken_over_by(successor.id) if successor else "it rests on images that do not count any more"
     if job.state is JobState.QUEUED or (job.state is JobState.FAILED and job.not_before is not None):
-        job.state, job.not_before = JobState.CANCELLED, None
+        job.state, job.not_before, job.message = JobState.CANCELLED, None, why
     session.execute(
         _deliveries_of(job, DeliveryState.PENDING, DeliveryState.FAILED).values(
             state=DeliveryState.CANCELLED, next_attempt_at=None, message=why
@@ -110,15 +114,15 @@ def _cancel(session: Session, job: Job, successor: Job | None) -> None:
 
 
 def _revive(session: Session, job: Job) -> None:
-    """Let a job hold again whose selection was chosen again."""
+    """Let a job hold again whose selection was chosen again; what a person gave up stays given up."""
+    session.execute(
+        _deliveries_of(job, DeliveryState.CANCELLED)
+        .where(Delivery.message == taken_over_by(job.superseded_by_id or 0))
+        .values(state=DeliveryState.PENDING, next_attempt_at=job.created_at, message=None)
+    )
     job.superseded_by_id = None
     if job.state is JobState.CANCELLED:
-        job.state = JobState.QUEUED
-    session.execute(
-        _deliveries_of(job, DeliveryState.CANCELLED).values(
-            state=DeliveryState.PENDING, next_attempt_at=job.created_at, message=None
-        )
-    )
+        job.state, job.message = JobState.QUEUED, None
 
 
 def _deliveries_of(job: Job, *states: DeliveryState) -> Update:

@@ -150,6 +150,26 @@ def test_results_of_a_selection_that_is_chosen_again_are_due(study):
         assert len(deliveries.due(session, "one", NOON)) == 1
 
 
+def test_what_a_person_gave_up_stays_given_up_when_its_selection_is_chosen_again(study):
+    study.settle(job("a"))
+    study.succeed(study.start(), "1.9.1")
+    with study.database.write() as session:
+        delivery = session.scalars(select(Delivery)).one()
+        delivery.state, delivery.message = DeliveryState.CANCELLED, "a person gave it up"
+    study.settle(job("b"))
+    study.settle(job("a"))
+    assert study.deliveries() == [DeliveryState.CANCELLED]
+
+
+def test_results_of_a_job_that_was_superseded_as_it_ran_are_due_when_it_is_chosen_again(study):
+    study.settle(job("a"))
+    running = study.start()
+    study.settle(job("b"))
+    study.succeed(running, "1.9.1")
+    study.settle(job("a"))
+    assert study.deliveries() == [DeliveryState.PENDING]
+
+
 def test_another_pipeline_is_left_alone(study):
     study.settle(job("a", pipeline="one"))
     study.settle(job("b", pipeline="two"))
