@@ -1,6 +1,6 @@
 """What ``status STUDY`` shows: all that happened to one study, in the order of time."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 
 from rich.markup import escape
 from rich.table import Table
@@ -23,6 +23,8 @@ def show_study(study: StudyReport) -> None:
         f"[bold]study {study.study_instance_uid}[/]  {state_shown(study.state)}", highlight=False, soft_wrap=True
     )
     lines = [("received", _received(receipts)) for receipts in study.receipts]
+    if not lines:
+        lines = [("received", _period(study.first_received_at, study.last_received_at))]
     lines += [("complete", _settled(revision)) for revision in study.revisions]
     if not study.revisions:
         lines.append(("complete", "not yet"))
@@ -64,11 +66,15 @@ def decisions_table(study: StudyReport) -> Table:
 
 
 def _received(receipts: Receipts) -> str:
-    first, last = (at.astimezone(UTC) for at in (receipts.first_received_at, receipts.last_received_at))
+    period = _period(receipts.first_received_at, receipts.last_received_at)
+    peers = f"from {receipts.calling_ae_title or '?'} (to {receipts.called_ae_title or '?'})"
+    return f"{period}, {counted(receipts.instances, 'object')} {peers}"
+
+
+def _period(began: datetime, ended: datetime) -> str:
+    first, last = began.astimezone(UTC), ended.astimezone(UTC)
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    parts = [f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC, {counted(receipts.instances, 'object')}"]
-    parts.append(f"from {receipts.calling_ae_title or '?'} (to {receipts.called_ae_title or '?'})")
-    return " ".join(parts)
+    return f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"
 
 
 def _settled(revision: RevisionReport) -> str:

@@ -11,7 +11,7 @@ from db.states import DeliveryState
 from inference.wording import counted
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.config import Config
-from node.console import Footnotes, as_json, console, listing, state_shown, time_shown, uid_shown
+from node.console import Footnotes, as_json, console, listing, state_shown, uid_shown
 
 StateOption = Annotated[str | None, typer.Option("--state", help="Only deliveries of this state.")]
 DestinationOption = Annotated[str | None, typer.Option("--destination", help="Only deliveries to this destination.")]
@@ -90,8 +90,8 @@ def _show(lines: list[DeliveryLine], *, now: datetime) -> None:
             escape(line.destination),
             state_shown(line.state),
             str(line.attempts),
-            _until(line.next_attempt_at, now),
-            " ".join(filter(None, (notes.number(line.message), _asked(line)))),
+            _until(line.next_attempt_at or line.ask_again_at, now),
+            " ".join(filter(None, (notes.number(line.message), notes.number(_asked(line))))),
         )
     console.print(table)
     console.print(notes.table())
@@ -144,7 +144,9 @@ def _state(state: str | None) -> DeliveryState | None:
 
 def _asked(line: DeliveryLine) -> str:
     """Say that the peer was asked to commit itself, and until when its report is waited for."""
-    return "" if line.ask_again_at is None else f"commitment asked, again at {time_shown(line.ask_again_at)}"
+    if line.ask_again_at is None:
+        return ""
+    return f"storage commitment asked; without a report it is asked again at {line.ask_again_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _until(at: datetime | None, now: datetime) -> str:

@@ -173,7 +173,10 @@ def test_deliveries_says_of_what_was_sent_that_commitment_was_asked(call, post):
         for row in session.query(Delivery):
             row.state, row.transaction_uid, row.message = DeliveryState.SENT, "1.4", None
             row.next_attempt_at = datetime(2026, 1, 2, 12, 30, tzinfo=UTC)
-    assert sum("commitment asked, again at 01-02 12:30" in line for line in lines(call("deliveries"))) == 3
+    shown = lines(call("deliveries"))
+    (note,) = [line for line in shown if "storage commitment asked" in line]
+    assert "asked again at 2026-01-02 12:30 UTC" in note
+    assert sum(line.rstrip().endswith(" 1") for line in shown) == 3
 
 
 def test_people_read_hounsfield_units_where_results_say_ucum():
