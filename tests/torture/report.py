@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dicom_out.sender import Peer
 from node.bench import machine
+from node.config import load
 from node.demo.harness import NODE_AE_TITLE, write_config
 from tests.processes import LOOPBACK
 from tests.torture import audit, rows
@@ -145,4 +146,5 @@ def _serve(config: Path) -> str:
     """Start another node on the storage of one that runs."""
     command = [sys.executable, "-m", "node", "serve", "--config", config]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
-    return f"exit {done.returncode}: {done.stderr.strip()}"
+    complaint = " ".join(done.stderr.split()).replace(str(load(config).storage.path), "its storage")
+    return f"exit {done.returncode}: {complaint}"
