@@ -153,7 +153,7 @@ CASES: dict[str, Case] = {
     "gap": Case(lambda d: d[:12] + d[15:], "gap-in-stack", ("About 3 slices", "Send the missing slices")),
     "doubled": Case(twice, "duplicate-positions", ("36 slice positions", "AcquisitionNumber")),
     "uneven": Case(moved(lambda i, p: [*p[:2], p[2] + i % 2]), "uneven-spacing", ("4.00 to 6.00 mm", "evenly spaced")),
-    "one slice": Case(lambda d: d[:1], "too-few-slices", ("1 slices", "whole series")),
+    "one slice": Case(lambda d: d[:1], "too-few-slices", ("1 slice,", "whole series")),
     "no number for a place": Case(
         some(slice(3, 4), ImagePositionPatient=["nan", "0", "0"]), "no-geometry", ("absent", "ImagePositionPatient")
     ),
