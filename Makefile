@@ -28,7 +28,7 @@ demo: $(STAMP) ## a chest CT in, results out: STUDY=<folder of DICOM files> OUT=
 
 .PHONY: test
 test: $(STAMP) ## unit, integration and acceptance tests; ARGS='-k name' goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit and integration tests
