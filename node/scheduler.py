@@ -3,13 +3,16 @@
 A stage is a function that does what is due and says when the next thing will be.
 """
 
+import contextlib
 import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from db.faults import Trouble
@@ -99,6 +102,16 @@ class Stage:
         return due
 
 
+class _Threads(BasePoolExecutor):  # type: ignore[misc]  # apscheduler ships no types
+    """Has APScheduler use threads that we can wait for.
+
+    It waits for its own while it holds a lock that a stage may want before it ends.
+    """
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        super().__init__(pool)
+
+
 class Scheduler:
     """Runs stages.
 
@@ -117,9 +130,10 @@ class Scheduler:
             name: Stage(name, run, functools.partial(self._plan, name), on_failure) for name, run in stages.items()
         }
         # Two threads a stage: a run that is planned as another ends must find one free.
+        self._threads = ThreadPoolExecutor(2 * len(stages), thread_name_prefix="stage")
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(2 * len(stages))},
+            executors={"default": _Threads(self._threads)},
             job_defaults={"coalesce": True, "max_instances": 2, "misfire_grace_time": None},
         )
         logging.getLogger("apscheduler").setLevel(logging.WARNING)
@@ -139,8 +153,10 @@ class Scheduler:
     def stop(self) -> None:
         """Let the runs under way end and start no more."""
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=True)
+            self._scheduler.shutdown(wait=False)
+        self._threads.shutdown(wait=True)
 
     def _plan(self, name: str, at: datetime) -> None:
         if self._scheduler.running:
-            self._scheduler.modify_job(name, next_run_time=max(at, datetime.now(UTC)))
+            with contextlib.suppress(JobLookupError):  # it was stopped just now
+                self._scheduler.modify_job(name, next_run_time=max(at, datetime.now(UTC)))

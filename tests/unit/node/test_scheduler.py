@@ -1,6 +1,7 @@
 import errno
 import logging
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 from node.scheduler import BEAT, Scheduler, Stage
@@ -115,3 +116,22 @@ def test_a_fault_of_the_machine_is_one_line_and_a_fault_of_ours_has_its_trace(ca
     ]
     assert "stage index waits: the disk is full; make room" in caplog.text
     assert len(told) == 3
+
+
+def test_it_stops_while_a_stage_plans_its_next_run(monkeypatch):
+    """APScheduler's own way to wait holds a lock that planning wants."""
+    scheduler = Scheduler({"a": lambda: datetime.now(UTC)})
+    real, planning = scheduler._scheduler.modify_job, threading.Event()
+
+    def slow(*arguments, **values):
+        planning.set()
+        time.sleep(0.2)
+        return real(*arguments, **values)
+
+    monkeypatch.setattr(scheduler._scheduler, "modify_job", slow)
+    scheduler.start()
+    assert planning.wait(10)
+    stopping = threading.Thread(target=scheduler.stop, daemon=True)
+    stopping.start()
+    stopping.join(30)
+    assert not stopping.is_alive()
