@@ -5,6 +5,7 @@ answered at once and whatever state the database is in; what comes meanwhile wai
 associations, no more jobs, let what runs finish or queue it again. SIGHUP: read the configuration again.
 """
 
+import contextlib
 import logging
 import os
 import queue
@@ -35,6 +36,7 @@ from node.work import INDEX_PAUSE_S, Site
 logger = logging.getLogger(__name__)
 
 _ASSOCIATION_GRACE_S = 5.0
+_LOOK_FOR_SIGNALS_S = 0.5
 _LOOK_AT_SPACE = timedelta(seconds=10)
 
 
@@ -161,7 +163,7 @@ def serve(config: Config, file: Path | None) -> None:
         os.getpid(),
         extra={"action": "start"},
     )
-    while received.get() == signal.SIGHUP:
+    while _next(received) == signal.SIGHUP:
         node.reload(file)
     node.stop()
 
@@ -169,3 +171,10 @@ def serve(config: Config, file: Path | None) -> None:
 def _is_no_trace_of_the_network(record: logging.LogRecord) -> bool:
     """Leave out the stack trace of a peer that hung up; the line before it says so in words."""
     return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+
+
+def _next(received: "queue.SimpleQueue[int]") -> int:
+    """Return the next signal; one that comes just before the wait, or to another thread, ends no wait by itself."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return received.get(timeout=_LOOK_FOR_SIGNALS_S)
