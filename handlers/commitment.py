@@ -75,7 +75,7 @@ class CommitmentHandler:
         """Return the status for a report, without a data set; never raises."""
         try:
             return self._answer(event), None
-        except Exception as error:
+        except Exception as error:  # the DIMSE edge: the peer must get a status, whatever failed
             if (why := explain(error)) is None:
                 logger.exception("a storage commitment report could not be recorded", extra={"action": "commit"})
             else:

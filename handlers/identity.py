@@ -109,6 +109,6 @@ def _read(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
             stop_when=is_past_series,
             specific_tags=[Tag(keyword) for keyword in _KEYWORDS],
         )
-    except Exception as error:
+    except Exception as error:  # pydicom raises anything for hostile bytes
         raise UnreadableDataSetError(f"{type(error).__name__} while parsing") from error
     return data_set, past_series

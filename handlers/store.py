@@ -132,7 +132,7 @@ class StoreHandler:
         """Return the status for a C-STORE request; never raises."""
         try:
             return self._store(Receipt.from_event(event))
-        except Exception as error:
+        except Exception as error:  # the DIMSE edge: the peer must get a status, whatever failed
             if not self._trouble.met(error):
                 logger.exception("C-STORE failed", extra={"action": "store", "association": event.assoc.name})
             self._associations.refused(event.assoc.name)

@@ -99,7 +99,7 @@ def _hounsfield(path: Path, header: Dataset, rescale: tuple[float, float], shape
         hounsfield = _compressed(path) if compressed else _native(path, *rescale)
     except (MemoryError, OSError):
         raise
-    except Exception as error:
+    except Exception as error:  # decoders raise anything for damaged bytes
         _blame_machine(path, shape)
         raise _undecodable(header, "cannot be decoded: they are damaged, cut off or absent") from error
     if hounsfield.shape != shape:

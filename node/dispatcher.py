@@ -79,7 +79,7 @@ class Dispatcher:
             spec = self._spec(job)
             try:
                 self._engine.submit(spec, device, self._ended)
-            except Exception as error:
+            except Exception as error:  # whatever it is, the attempt is counted already and must be concluded
                 logger.exception("job %d could not be started", job.id, extra={"action": "job", "job": job.id})
                 self._conclude(spec, Failure(ending=Ending.FAULT, message=f"could not be started: {error}"))
                 break
@@ -129,7 +129,7 @@ class Dispatcher:
             self._conclude(spec, Failure(ending=Ending.UNEQUAL_RESULT, message=str(error)))
         except NoResultFound:
             logger.warning("job %d is in the database no more", spec.job_id, extra={"action": "job"})
-        except Exception as error:
+        except Exception as error:  # an ending that is not recorded now is kept, whatever stood in the way
             if not self._trouble.met(error):
                 logger.exception("the end of job %d could not be recorded yet", spec.job_id, extra={"action": "job"})
             self._unrecorded.put((spec, outcome))

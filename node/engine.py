@@ -117,7 +117,7 @@ class LocalEngine:
             for seat in self._seats.values():
                 try:
                     seat.enforce_limits()
-                except Exception:
+                except Exception:  # one worker that cannot be watched must not end the watch over the others
                     logger.exception("the worker of %s cannot be watched", seat.device, extra={"action": "engine"})
 
 

@@ -153,7 +153,7 @@ class Indexer:
         try:
             with self._database.write() as session:
                 return received, intake.add(session, received, same_images=same)
-        except Exception as error:
+        except Exception as error:  # one instance that no row can hold must not hold up the rest
             if of_database(error):
                 raise
             if len(received) == 1:

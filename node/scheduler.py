@@ -91,7 +91,7 @@ class Stage:
     def _guarded_run(self) -> datetime | None:
         try:
             due = self._run()
-        except Exception as error:
+        except Exception as error:  # a stage that ended for good would be work that nobody does any more
             if not self._trouble.met(error):
                 logger.exception("stage %s failed and will run again", self.name, extra={"action": self.name})
             self._failures += 1

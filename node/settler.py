@@ -114,7 +114,7 @@ class Settler:
         """Settle a study; one that cannot be is held, so that it does not stand in the way of the others."""
         try:
             self._settle(study, reason)
-        except Exception as error:
+        except Exception as error:  # one study must not stand in the way of the others; it is held
             if of_database(error):
                 raise
             logger.exception("study %s cannot be settled", study.study_instance_uid, extra={"action": "settle"})

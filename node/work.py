@@ -144,7 +144,7 @@ class Work:
         try:
             with self._database.write() as session:
                 requeued = jobs.requeue_running(session)
-        except Exception as error:
+        except Exception as error:  # sorted below: only what the machine did may pass when we stop
             if (why := explain(error)) is None:
                 raise
             logger.warning("running jobs are queued again at the next start: %s", why, extra={"action": "stop"})

@@ -19,7 +19,7 @@ from inference.weights.loading import load_network
 _BATCH = 8
 
 
-class LungMask(LMInferer):  # type: ignore[misc] # untyped
+class LungMask(LMInferer):  # type: ignore[misc]  # lungmask ships no types
     """Lung masks of axial CT; what it does before and after its network is lungmask's own.
 
     Parameters

@@ -1,5 +1,6 @@
 """Weights of networks: ``models list``, ``fetch``, ``verify``, ``add``, ``remove``."""
 
+import functools
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 from inference.weights import manifest
 from inference.weights.manifest import Slot
@@ -91,7 +100,7 @@ def fetch(
                     slot,
                     downloader,
                     accept_unpinned=accept_unpinned,
-                    on_progress=lambda done, of, task=task: bar.update(task, completed=done, total=of),  # type: ignore[misc]
+                    on_progress=functools.partial(_advance, bar, task),
                 )
             except (DownloadError, InstallationError) as error:
                 bar.remove_task(task)
@@ -265,3 +274,7 @@ def _progress() -> Progress:
 
 def _complain(error: Exception) -> None:
     errors.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+
+
+def _advance(bar: Progress, task: TaskID, done: int, of: int | None) -> None:
+    bar.update(task, completed=done, total=of)

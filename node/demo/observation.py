@@ -86,7 +86,7 @@ def observe(paths: Sequence[Path], out: Path) -> Observation:
             bar.update(task, description=_doing(studies, instances))
             if _ended(studies, instances) or time.monotonic() > deadline:
                 break
-            time.sleep(0.2)
+            time.sleep(0.2)  # another process is watched through its database, which tells nobody of a change
         bar.update(task, total=1, completed=1, description="node done")
         return Observation(
             sent=sent,
