@@ -1,5 +1,6 @@
 """`opacity-node serve` short of what it needs: room, a folder it may write to, its database."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -58,8 +59,15 @@ def config_on(disk: SmallDisk, tmp_path: Path, pacs: EmbeddedPacs, *, low_water_
 
 
 def kept(node) -> set[str]:
-    """Return the SOP Instance UIDs of every whole file that the node holds."""
-    return uids([*node.storage.spool.glob("*.dcm"), *node.storage.archive.rglob("*.dcm")])
+    """Return the SOP Instance UIDs of every whole file that the node holds, also of those it moves meanwhile.
+
+    The archive is listed last: a file that leaves the spool while it is read stands there by then.
+    """
+    spooled = set()
+    for path in node.storage.spool.glob("*.dcm"):
+        with contextlib.suppress(FileNotFoundError):
+            spooled |= uids([path])
+    return spooled | uids(node.storage.archive.rglob("*.dcm"))
 
 
 def sent_with_success(paths, node) -> tuple[list[Path], list[int]]:
