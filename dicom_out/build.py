@@ -1,6 +1,6 @@
 """Findings -> DICOM objects: all of a result, cross-referenced, in the order in which they are sent.
 
-Pure: the same findings, series and context give objects whose bytes are the same.
+Pure: the same findings, images and context give objects whose bytes are the same.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from dicom_out.sr import report
 from dicom_out.study import references
 from dicom_out.uids import derived_uid
 from inference.findings import Findings
-from inference.series import Series
+from inference.selected import Selected
 
 __all__ = ["ResultContext", "ResultKind", "ResultObject", "build", "encode"]
 
@@ -46,15 +46,15 @@ class ResultObject:
 
 
 def build(
-    findings: Findings, series: Series, context: ResultContext, *, demographics: Dataset | None = None
+    findings: Findings, source: Selected, context: ResultContext, *, demographics: Dataset | None = None
 ) -> tuple[ResultObject, ...]:
     """Write all objects of a result.
 
     Parameters
     ----------
     findings : Findings
-        Of one run on the series; the first axis of every mask is that of the series.
-    series : Series
+        Of one run on the source; every mask lies on its grid.
+    source : Series or Radiograph
         What the pipeline saw.
     context : ResultContext
         The job.
@@ -69,18 +69,18 @@ def build(
     Raises
     ------
     ValueError
-        If findings and series do not belong together, or two regions have one label.
+        If findings and source do not belong together, or two regions have one label.
     """
-    _check(findings, series)
-    source = series.headers[0]
-    run = Run(source=source, demographics=demographics or source, context=context, algorithm=findings.algorithm)
-    images = references(series)
+    _check(findings, source)
+    first = source.headers[0]
+    run = Run(source=first, demographics=demographics or first, context=context, algorithm=findings.algorithm)
+    images = references(source)
     drawn = marks(findings.regions, run.study_instance_uid)
     segs, segments = segmentations(drawn, images, run)
     objects = [ResultObject(kind=ResultKind.SEG, index=i, dataset=seg) for i, seg in enumerate(segs, start=1)]
     document = report(findings, drawn, segments, images, run)
     objects.append(ResultObject(kind=ResultKind.SR, index=1, dataset=document))
-    objects.append(ResultObject(kind=ResultKind.KEY_IMAGE, index=1, dataset=key_image(findings, drawn, series, run)))
+    objects.append(ResultObject(kind=ResultKind.KEY_IMAGE, index=1, dataset=key_image(findings, drawn, source, run)))
     return tuple(objects)
 
 
@@ -104,12 +104,12 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _check(findings: Findings, series: Series) -> None:
-    if findings.source_instances != series.sop_instance_uids:
-        raise ValueError("The source instances of the findings are not those of the series.")
+def _check(findings: Findings, source: Selected) -> None:
+    if findings.source_instances != source.sop_instance_uids:
+        raise ValueError("The source instances of the findings are not those of the images.")
     labels = [region.label for region in findings.regions]
     if len(set(labels)) != len(labels):
         raise ValueError(f"Two regions have one label: {labels}.")
     for region in findings.regions:
-        if region.mask.shape != series.pixel_array.shape or region.mask.dtype != bool:
-            raise ValueError(f"The mask of {region.label!r} is not of bool on the grid of the series.")
+        if region.mask.shape != source.pixel_array.shape or region.mask.dtype != bool:
+            raise ValueError(f"The mask of {region.label!r} is not of bool on the grid of the images.")

@@ -17,11 +17,20 @@ class ResultKind(StrEnum):
     SEG = "seg"
     SR = "sr"
     KEY_IMAGE = "key-image"
+    MAP = "map"
+    COARSE_MAP = "coarse-map"
     NOTICE = "notice"
 
 
-_PLACES = {ResultKind.SR: 0, ResultKind.NOTICE: 0, ResultKind.KEY_IMAGE: 1, ResultKind.SEG: 2}
-"""Of their series numbers; the kind of which there can be several comes last, a notice stands in place of a report."""
+_PLACES = {
+    ResultKind.SR: 0,
+    ResultKind.NOTICE: 0,
+    ResultKind.KEY_IMAGE: 1,
+    ResultKind.SEG: 2,
+    ResultKind.MAP: 50,
+    ResultKind.COARSE_MAP: 70,
+}
+"""Of their series numbers, with room behind the kinds of which there can be several; a notice replaces a report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +58,7 @@ class ResultContext:
     revision : int
         Of the study, from 1; part of every UID.
     series_number : int
-        First of the numbers used: the report's, then the key image's, then one for each segmentation.
+        First of the numbers used: the report's, then the key image's, the segmentations', and the maps' from 50 on.
     series_description_prefix : str
         Begins every Series Description.
     predecessors : tuple of Predecessor

@@ -15,11 +15,13 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 from dicom_out.context import ResultKind, Run
 from dicom_out.equipment import set_equipment
 from dicom_out.uids import derived_uid
+from inference.radiograph import Radiograph
+from inference.selected import Selected
 from inference.series import Series
 
 _TYPE_2 = (
@@ -94,7 +96,7 @@ _DOCUMENTS = frozenset({ResultKind.SR, ResultKind.NOTICE})
 _EMPTY = {keyword: DataElement(tag_for_keyword(keyword) or 0, dictionary_VR(keyword), None) for keyword in _TYPE_2}
 
 
-def references(series: Series) -> tuple[Dataset, ...]:
+def references(source: Selected) -> tuple[Dataset, ...]:
     """Return headers that name the source images and say where they lie, and nothing about the patient.
 
     highdicom insists on attributes that real sources lack, and copies names through a decoder; given these headers
@@ -103,9 +105,11 @@ def references(series: Series) -> tuple[Dataset, ...]:
     Returns
     -------
     tuple of Dataset
-        In the order of the first axis of the series.
+        In the order of the first axis of the source.
     """
-    return tuple(_reference(header, series) for header in series.headers)
+    if isinstance(source, Radiograph):
+        return (_projection_reference(source),)
+    return tuple(_reference(header, source) for header in source.headers)
 
 
 def bare_reference(header: Dataset) -> Dataset:
@@ -125,6 +129,25 @@ def _reference(header: Dataset, series: Series) -> Dataset:
         reference.FrameOfReferenceUID = derived_uid("frame of reference", str(header.SeriesInstanceUID))
     if not reference.get("SliceThickness"):
         reference.SliceThickness = f"{series.geometry.spacing_mm[0]:.6g}"
+    return reference
+
+
+def _projection_reference(radiograph: Radiograph) -> Dataset:
+    """Give a radiograph the plane that it has not: without, viewers show no mask on it, and one PACS ends.
+
+    The frame of reference is synthetic, not anatomical, and its own for every image.
+    """
+    header, geometry = radiograph.header, radiograph.geometry
+    reference = bare_reference(header)
+    reference.setdefault("SOPClassUID", SecondaryCaptureImageStorage)
+    reference.setdefault("Modality", "CR")
+    reference.FrameOfReferenceUID = derived_uid("frame of reference", str(header.SOPInstanceUID))
+    reference.ImagePositionPatient = [f"{value:g}" for value in geometry.origin_mm]
+    reference.ImageOrientationPatient = [f"{v:g}" for v in (*geometry.row_direction, *geometry.column_direction)]
+    slice_mm, *pixel_spacing_mm = geometry.spacing_mm
+    reference.PixelSpacing = [f"{value:.8g}" for value in pixel_spacing_mm]
+    reference.SliceThickness = f"{slice_mm:g}"
+    reference.PatientOrientation = list(header.get("PatientOrientation") or ()) or ["L", "F"]
     return reference
 
 

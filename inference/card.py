@@ -39,6 +39,25 @@ class CTInput:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class XRayInput:
+    """What an X-ray pipeline reads: one frontal image of the chest.
+
+    Attributes
+    ----------
+    view_positions : tuple of str
+        View Position (0018,5101) of images that it reads; an image without one is judged by the pipeline.
+    min_size : tuple of 2 int
+        Least number of rows and columns.
+    header_keywords : tuple of str
+        Attributes beside geometry and pixels whose values change the result.
+    """
+
+    view_positions: tuple[str, ...] = ("PA", "AP")
+    min_size: tuple[int, int] = (256, 256)
+    header_keywords: tuple[str, ...] = ("PhotometricInterpretation", "PatientOrientation")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """What must be known of a pipeline before its numbers are read.
 
@@ -50,7 +69,7 @@ class ModelCard:
         One line for people.
     purpose, output : str
         What it is for; what it says, in which units.
-    input : CTInput
+    input : CTInput or XRayInput
         What it reads.
     parameters : Mapping[str, str]
         Default settings.
@@ -69,7 +88,7 @@ class ModelCard:
     title: str
     purpose: str
     output: str
-    input: CTInput
+    input: CTInput | XRayInput
     parameters: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Pixel data -> Hounsfield units, several slices at a time.
+"""Pixel data -> Hounsfield units, several slices at a time; or the stored values of one image.
 
 Threads decode: SimpleITK's GDCM reader releases the interpreter's lock, which python-gdcm holds, and worker processes
 may have no children. It reads every compressed transfer syntax, HTJ2K too, and refuses damaged streams on which
@@ -10,7 +10,8 @@ PS3.3 C.11.1 (Modality LUT), C.8.2.1 (CT Image); PS3.5 8 (encoding of pixel data
 """
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,48 @@ def decode(paths: Sequence[Path], headers: Sequence[Dataset], *, threads: int | 
     return volume
 
 
+def decode_stored(path: Path, header: Dataset) -> NDArray[np.int32]:
+    """Decode one image to its stored values: without Modality LUT, in the sense of its Photometric Interpretation.
+
+    Parameters
+    ----------
+    path : Path
+        Of a file with one frame of one sample a pixel.
+    header : Dataset
+        Of the same file.
+
+    Returns
+    -------
+    ndarray of int32, shape (rows, columns)
+
+    Raises
+    ------
+    UndecodableError
+        If the pixel data cannot be decoded, or are not what the header says.
+    OSError, MemoryError
+        Of this machine, not of the data.
+    """
+    shape = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+    if min(shape) < 1:
+        raise _undecodable(header, "have no size: Rows or Columns is absent or zero")
+    compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
+    stored = _decoded(path, header, shape, _stored if compressed else lambda p: pydicom.dcmread(p).pixel_array)
+    return stored.astype(np.int32)
+
+
+def _stored(path: Path) -> NDArray[Any]:
+    """Read a copy that has no rescale and is not MONOCHROME1, as the reader would apply both."""
+    dataset = pydicom.dcmread(path)
+    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelPaddingValue"):
+        if keyword in dataset:
+            del dataset[keyword]
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    with tempfile.TemporaryDirectory(prefix="opacity-node-") as folder:
+        copy = Path(folder) / "image.dcm"
+        dataset.save_as(copy)
+        return _compressed(copy)
+
+
 def _rescale(header: Dataset) -> tuple[float, float]:
     """Return slope and intercept; both are Type 1 in CT, and no value can stand in for them."""
     try:
@@ -94,19 +137,23 @@ def _rescale(header: Dataset) -> tuple[float, float]:
 
 
 def _hounsfield(path: Path, header: Dataset, rescale: tuple[float, float], shape: tuple[int, ...]) -> NDArray[Any]:
+    compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
+    return _decoded(path, header, shape, _compressed if compressed else lambda p: _native(p, *rescale))
+
+
+def _decoded(path: Path, header: Dataset, shape: tuple[int, ...], read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
     try:
-        compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
-        hounsfield = _compressed(path) if compressed else _native(path, *rescale)
+        values = read(path)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # decoders raise anything for damaged bytes
         _blame_machine(path, shape)
         raise _undecodable(header, "cannot be decoded: they are damaged, cut off or absent") from error
-    if hounsfield.shape != shape:
+    if values.shape != shape:
         raise _undecodable(
-            header, f"hold {_size(hounsfield.shape)} values where the header says {_size(shape)} (rows x columns)"
+            header, f"hold {_size(values.shape)} values where the header says {_size(shape)} (rows x columns)"
         )
-    return hounsfield
+    return values
 
 
 def _compressed(path: Path) -> NDArray[Any]:

@@ -8,10 +8,14 @@ source instances.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
+
+if TYPE_CHECKING:  # it says why data do not fit in words of this module
+    from inference.geometry import Geometry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +38,14 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"{self.reason} {self.remedy}".strip()
+
+
+class SelectionRefusedError(Exception):
+    """The selected images cannot be read, or hold nothing that the pipeline could work on."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +163,33 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Heatmap:
+    """A quantity at every place, written as a Parametric Map or a grayscale Secondary Capture with real-world values.
+
+    Attributes
+    ----------
+    label : str
+        For people: unique within the findings ("local opacity").
+    quantity, unit : Code
+        What the values are; UCUM.
+    values : ndarray of float32, shape (slices, rows, columns)
+        Finite, on `grid`; one slice for a radiograph.
+    grid : Geometry
+        Where the values lie, in the frame of reference of the source; a network's own grid, as a rule. `dicom_out`
+        resamples it onto that of the source.
+    value_range : tuple of 2 float
+        The lowest and the highest value there can be; the lowest is that of what lies outside `grid`.
+    """
+
+    label: str
+    quantity: Code
+    unit: Code
+    values: NDArray[np.float32]
+    grid: "Geometry"
+    value_range: tuple[float, float] = (0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Findings:
     """All that one run of one pipeline found in one selection.
 
@@ -166,6 +205,8 @@ class Findings:
         About the whole series or image.
     regions : tuple of Region
         In the order in which they are to be listed.
+    heatmaps : tuple of Heatmap
+        In the order in which they are to be listed.
     warnings : tuple of str
         Sentences a reader must see beside the numbers.
     """
@@ -175,4 +216,5 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()
     categories: tuple[Category, ...] = ()
     regions: tuple[Region, ...] = ()
+    heatmaps: tuple[Heatmap, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -7,24 +7,26 @@ is loaded, in the worker.
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from inference.card import ModelCard
 from inference.findings import Findings, Refusal
 from inference.pipelines import lung_densitometry
-from inference.series import Series
+from inference.selected import Selected
 from inference.weights import Shelf
 
+_Input = TypeVar("_Input", bound=Selected, contravariant=True)
 
-class Pipeline(Protocol):
-    """What the worker runs: prepare, model, read out."""
+
+class Pipeline(Protocol[_Input]):
+    """What the worker runs on what its card asks for: prepare, model, read out."""
 
     card: ModelCard
 
-    def accepts(self, series: Series) -> Refusal | None:
-        """Say why the series does not fit, or None."""
+    def accepts(self, source: _Input, /) -> Refusal | None:
+        """Say why the source does not fit, or None."""
 
-    def __call__(self, series: Series, device: str) -> Findings:
+    def __call__(self, source: _Input, /, device: str) -> Findings:
         """Run on the named torch device."""
 
 
@@ -32,7 +34,7 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType({lung_densitometry.CARD.name: 
 _PIPELINES = {lung_densitometry.CARD.name: lung_densitometry.LungDensitometry}
 
 
-def load(name: str, *, weights: Path) -> Pipeline:
+def load(name: str, *, weights: Path) -> Pipeline[Any]:
     """Make the named pipeline.
 
     Parameters

@@ -18,20 +18,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from inference.decoding import UndecodableError, decode
-from inference.findings import Refusal
+from inference.findings import Refusal, SelectionRefusedError
 from inference.geometry import NO_GEOMETRY, Geometry, check_stack, slice_positions
 
 _COSINE_TOLERANCE = 0.002
 _PIXEL_TOLERANCE_MM = 0.001
 _MAX_PIXEL_MM = 50.0
-
-
-class SeriesRefusedError(Exception):
-    """The files do not make a series that can be read."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(str(refusal))
-        self.refusal = refusal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -76,7 +68,7 @@ def load(paths: Sequence[Path], *, threads: int | None = None) -> Series:
 
     Raises
     ------
-    SeriesRefusedError
+    SelectionRefusedError
         If the files do not form an evenly spaced volume, or pixel data cannot be decoded.
     """
     # Headers first, without pixel data: these are read once, by the thread that decodes them.
@@ -86,13 +78,13 @@ def load(paths: Sequence[Path], *, threads: int | None = None) -> Series:
     orientation, positions = planes[0].orientation, [plane.position for plane in planes]
     checked = check_stack(positions, orientation)
     if isinstance(checked, Refusal):
-        raise SeriesRefusedError(checked)
+        raise SelectionRefusedError(checked)
     order = np.argsort(slice_positions(positions, orientation), kind="stable")
     headers = [headers[i] for i in order]
     try:
         pixel_array = decode([paths[i] for i in order], headers, threads=threads)
     except UndecodableError as error:
-        raise SeriesRefusedError(error.refusal) from error
+        raise SelectionRefusedError(error.refusal) from error
     return Series(
         headers=tuple(headers), pixel_array=pixel_array, geometry=_geometry(planes[order[0]], slice_spacing_mm=checked)
     )
@@ -117,11 +109,11 @@ def _plane(header: Dataset) -> _Plane:
             size=(int(header.Rows), int(header.Columns)),
         )
     except (AttributeError, TypeError, ValueError):
-        raise SeriesRefusedError(NO_GEOMETRY) from None  # the cause quotes values of the header
+        raise SelectionRefusedError(NO_GEOMETRY) from None  # the cause quotes values of the header
     if (len(plane.position), len(plane.orientation), len(plane.pixel_spacing)) != (3, 6, 2):
-        raise SeriesRefusedError(NO_GEOMETRY)
+        raise SelectionRefusedError(NO_GEOMETRY)
     if min(plane.size) < 1 or not all(0 < spacing < _MAX_PIXEL_MM for spacing in plane.pixel_spacing):
-        raise SeriesRefusedError(NO_GEOMETRY)
+        raise SelectionRefusedError(NO_GEOMETRY)
     return plane
 
 
@@ -134,7 +126,7 @@ def _check_alike(planes: Sequence[_Plane]) -> None:
         spread = np.abs(np.asarray(values, dtype=np.float64) - values[0]).max(axis=1)
         odd = int(np.count_nonzero(~(spread <= tolerance)))
         if odd:
-            raise SeriesRefusedError(
+            raise SelectionRefusedError(
                 Refusal(
                     code="mixed-geometry",
                     reason=f"The {name} of {odd} of {len(planes)} slices is not that of the first.",

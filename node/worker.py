@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 
 from db.files import make_folder_durably, write_durably
-from inference.findings import Findings, Measurement, Refusal
+from inference.findings import Findings, Measurement, Refusal, SelectionRefusedError
 
 if TYPE_CHECKING:  # imported by the worker's own process alone
     from pydicom import Dataset
 
     from dicom_out.context import ResultContext
-    from inference.series import Series
+    from inference.selected import Selected
 
 _PR_SET_PDEATHSIG = 1
 
@@ -171,17 +171,17 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
     return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
 
 
-def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Series] | Refusal":
-    from inference import registry, series
+def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Selected] | Refusal":
+    from inference import registry, selected
     from inference.weights import WeightsRefusedError
 
     try:
         with watch.stage("load"):
-            loaded = series.load(spec.paths)
+            loaded = selected.load(registry.CARDS[spec.pipeline], spec.paths)
             pipeline = registry.load(spec.pipeline, weights=spec.weights)
         with watch.stage("pipeline"):
             return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)
-    except (series.SeriesRefusedError, WeightsRefusedError) as error:
+    except (SelectionRefusedError, WeightsRefusedError) as error:
         return error.refusal
 
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from inference.card import CTInput, KernelPreference, ModelCard
-from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, Site
+from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, SelectionRefusedError, Site
 from inference.geometry import MIN_PLANE_COSINE
 from inference.kernel import Sharpness, sharpness
-from inference.series import Series, SeriesRefusedError
+from inference.series import Series
 
 Mask = NDArray[np.bool_]
 
@@ -54,6 +54,14 @@ _OPACITY = Code("112001", "DCM", "Opacity")
 _THICK_MM = 3.0
 _SHORT_MM = 220.0
 
+_INPUT = CTInput(
+    thickness_mm=(0.3, 5.0),
+    # Sharp kernels raise noise and with it the share below -950 HU: Boedeker et al., Radiology 2004;232:295.
+    kernel=KernelPreference.SOFT,
+    min_coverage_mm=150.0,
+    header_keywords=("ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "PatientPosition"),
+)
+
 CARD = ModelCard(
     name="lung-densitometry",
     version="1.1.0",
@@ -63,13 +71,7 @@ CARD = ModelCard(
         "Right and left lung and opacity as regions; volume in mL, mean density in HU, and shares of the lung in %: "
         "emphysema index, high-attenuation area, consolidation, opacity."
     ),
-    # Sharp kernels raise noise and with it the share below -950 HU: Boedeker et al., Radiology 2004;232:295.
-    input=CTInput(
-        thickness_mm=(0.3, 5.0),
-        kernel=KernelPreference.SOFT,
-        min_coverage_mm=150.0,
-        header_keywords=("ConvolutionKernel", "SliceThickness", "ContrastBolusAgent", "PatientPosition"),
-    ),
+    input=_INPUT,
     parameters={
         "emphysema_hu": "< -950",
         "high_attenuation_hu": "-600 to -250",
@@ -128,7 +130,7 @@ class LungDensitometry:
 
         Raises
         ------
-        SeriesRefusedError
+        SelectionRefusedError
             If no two lungs are found, or the scan ends within them.
         inference.weights.WrongWeightsError
             If R231's file is not the pinned one.
@@ -141,10 +143,10 @@ class LungDensitometry:
 
         lungs = find_lungs(series, weights_folder=self._weights, device=device)
         if isinstance(lungs, Refusal):
-            raise SeriesRefusedError(lungs)
+            raise SelectionRefusedError(lungs)
         ends = check_ends(lungs.right | lungs.left, series.geometry)
         if isinstance(ends, Refusal):
-            raise SeriesRefusedError(ends)
+            raise SelectionRefusedError(ends)
         grid = coarsen(series.pixel_array, series.geometry.spacing_mm)
         opacity = find_opacity(grid, lungs.right | lungs.left)
         measured = _Measured(series, lungs.right | lungs.left, opacity)
@@ -244,17 +246,17 @@ def _orientation(series: Series) -> Refusal | None:
 def _extent(series: Series) -> Refusal | None:
     spacing = series.geometry.spacing_mm[0]
     thickness, coverage = _thickness_mm(series), spacing * len(series.pixel_array)
-    low, high = CARD.input.thickness_mm
+    low, high = _INPUT.thickness_mm
     if not low <= thickness <= high:
         return Refusal(
             code="slice-thickness",
             reason=f"Slices are {thickness:g} mm thick; {low:g} to {high:g} mm are needed.",
             remedy="Send a thinner reconstruction." if thickness > high else "Send a thicker reconstruction.",
         )
-    if coverage < CARD.input.min_coverage_mm:
+    if coverage < _INPUT.min_coverage_mm:
         return Refusal(
             code="low-coverage",
-            reason=f"The stack covers {coverage:.0f} mm; at least {CARD.input.min_coverage_mm:.0f} mm are needed.",
+            reason=f"The stack covers {coverage:.0f} mm; at least {_INPUT.min_coverage_mm:.0f} mm are needed.",
             remedy="Send a series of the whole chest.",
         )
     return None

@@ -60,7 +60,7 @@ def measure(study: Path | None, *, runs: int) -> LoadTime:
 
     Raises
     ------
-    inference.series.SeriesRefusedError
+    inference.findings.SelectionRefusedError
         If the folder does not hold one volume.
     """
     with tempfile.TemporaryDirectory(prefix="opacity-node-bench-") as scratch:

@@ -51,7 +51,7 @@ def load(
     evidence: EvidenceOption = None,
 ) -> None:
     """Seconds to read, sort and decode a series, by threads on every processor and by one."""
-    from inference.series import SeriesRefusedError
+    from inference.findings import SelectionRefusedError
     from node.bench.load import measure, show
     from node.study_files import dicom_files
 
@@ -59,7 +59,7 @@ def load(
         fail(f"{study} holds no DICOM file")
     try:
         report = measure(study, runs=runs)
-    except SeriesRefusedError as error:
+    except SelectionRefusedError as error:
         fail(f"{study} cannot be loaded: {error}")
     _report(report, evidence, show=None if json else lambda: show(report))
 

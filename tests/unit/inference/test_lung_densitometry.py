@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from inference import ct_lungs, registry
-from inference.findings import Purpose, Refusal
+from inference.findings import Purpose, Refusal, SelectionRefusedError
 from inference.pipelines.lung_densitometry import CARD, LungDensitometry
-from inference.series import SeriesRefusedError, load
+from inference.series import load
 from inference.weights import WrongWeightsError, manifest, pins
 from phantom.ct import make_chest
 from phantom.dicom import coronal_reformat, write, write_study
@@ -121,7 +121,7 @@ def test_what_is_not_in_hounsfield_units_is_refused(chest_series, tmp_path):
 
 def test_no_lungs_end_the_run_with_the_refusal(chest_series, tmp_path):
     water = replace(chest_series, pixel_array=np.zeros_like(chest_series.pixel_array))
-    with pytest.raises(SeriesRefusedError) as caught:
+    with pytest.raises(SelectionRefusedError) as caught:
         LungDensitometry(tmp_path)(water, "cpu")
     assert caught.value.refusal.code == "no-lungs-found"
 

@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inference.findings import Refusal
+from inference.findings import Refusal, SelectionRefusedError
 from inference.lung_ends import check_ends
 from inference.pipelines.lung_densitometry import LungDensitometry
-from inference.series import SeriesRefusedError
 
 
 def cut(series, first, last):
@@ -74,7 +73,7 @@ def test_the_pipeline_says_so_beside_the_numbers(chest_series, tmp_path):
 
 
 def test_the_pipeline_refuses_lungs_that_are_cut_in_half(chest_series, tmp_path):
-    with pytest.raises(SeriesRefusedError) as caught:
+    with pytest.raises(SelectionRefusedError) as caught:
         LungDensitometry(tmp_path)(cut(chest_series, 30, 72), "cpu")
     assert caught.value.refusal.code == "lungs-cut"
 

@@ -2,7 +2,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from inference.series import SeriesRefusedError, load
+from inference.findings import SelectionRefusedError
+from inference.series import load
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 
@@ -44,7 +45,7 @@ def test_a_slope_that_is_not_one_gives_floats(small, datasets, tmp_path):
 
 
 def test_a_missing_slice_is_refused(datasets, tmp_path):
-    with pytest.raises(SeriesRefusedError, match="1 slice is missing in 1 place,") as caught:
+    with pytest.raises(SelectionRefusedError, match="1 slice is missing in 1 place,") as caught:
         load(write(tmp_path, datasets[:5] + datasets[6:]))
     assert caught.value.refusal.code == "gap-in-stack"
 
@@ -54,7 +55,7 @@ def test_broken_pixel_data_are_refused_by_name(datasets, tmp_path):
     broken = pydicom.dcmread(paths[4])
     broken.PixelData = broken.PixelData[:100]
     broken.save_as(paths[4])
-    with pytest.raises(SeriesRefusedError, match="instance 5") as caught:
+    with pytest.raises(SelectionRefusedError, match="instance 5") as caught:
         load(paths)
     assert caught.value.refusal.code == "undecodable-pixel-data"
 
@@ -87,7 +88,7 @@ def change(datasets, index, **values):
 )
 def test_absent_or_impossible_geometry_is_refused(values, datasets, tmp_path):
     change(datasets, 3, **values)
-    with pytest.raises(SeriesRefusedError, match="absent or impossible") as caught:
+    with pytest.raises(SelectionRefusedError, match="absent or impossible") as caught:
         load(write(tmp_path, datasets))
     assert caught.value.refusal.code == "no-geometry"
 
@@ -95,7 +96,7 @@ def test_absent_or_impossible_geometry_is_refused(values, datasets, tmp_path):
 @pytest.mark.parametrize("place", [["nan", "0", "0"], ["0", "inf", "0"], ["0", "0", "1e30"]], ids=repr)
 def test_a_slice_that_lies_nowhere_is_refused(place, datasets, tmp_path):
     change(datasets, 3, ImagePositionPatient=place)
-    with pytest.raises(SeriesRefusedError) as caught:
+    with pytest.raises(SelectionRefusedError) as caught:
         load(write(tmp_path, datasets))
     assert caught.value.refusal.code == "no-geometry"
 
@@ -110,7 +111,7 @@ def test_a_slice_that_lies_nowhere_is_refused(place, datasets, tmp_path):
 )
 def test_a_slice_that_is_not_like_the_others_is_refused(values, named, datasets, tmp_path):
     change(datasets, 7, **values)
-    with pytest.raises(SeriesRefusedError, match=named) as caught:
+    with pytest.raises(SelectionRefusedError, match=named) as caught:
         load(write(tmp_path, datasets))
     assert caught.value.refusal.code == "mixed-geometry"
 

@@ -1,0 +1,74 @@
+"""How a radiograph's stored pixels are turned to stand upright, the patient's right on the left, and back again.
+
+References
+----------
+PS3.3 C.7.6.1.1.1 Patient Orientation: the directions of a row and of a column, away from the first pixel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Item = TypeVar("_Item", bound=np.generic)
+_ACROSS, _DOWN = "LR", "FH"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upright:
+    """A turn by right angles or a reflection; the steps are applied in the order of the attributes.
+
+    Attributes
+    ----------
+    is_stated : bool
+        Whether the image says how it lies; if not, it is taken as upright.
+    transposed : bool
+        Rows become columns.
+    rows_reversed, columns_reversed : bool
+        The last row, the last column becomes the first.
+    """
+
+    is_stated: bool = False
+    transposed: bool = False
+    rows_reversed: bool = False
+    columns_reversed: bool = False
+
+    def turn(self, image: NDArray[_Item]) -> NDArray[_Item]:
+        """Return an image, shape (..., rows, columns), as a person looks at it: a view, not a copy."""
+        turned = image.swapaxes(-1, -2) if self.transposed else image
+        return self._reversed(turned)
+
+    def turn_back(self, image: NDArray[_Item]) -> NDArray[_Item]:
+        """Return what was drawn on the upright image, shape (..., rows, columns), as the stored pixels lie."""
+        image = self._reversed(image)
+        return image.swapaxes(-1, -2) if self.transposed else image
+
+    def _reversed(self, image: NDArray[_Item]) -> NDArray[_Item]:
+        if self.rows_reversed:
+            image = image[..., ::-1, :]
+        return image[..., ::-1] if self.columns_reversed else image
+
+
+def upright(patient_orientation: Sequence[str]) -> Upright | None:
+    """Say how a frontal image is turned.
+
+    Parameters
+    ----------
+    patient_orientation : sequence of str
+        Values of Patient Orientation (0020,0020), such as ``["L", "F"]``; empty where absent.
+
+    Returns
+    -------
+    Upright or None
+        None where the values say that the image is no frontal one.
+    """
+    row, column = (str(value).strip().upper()[:1] for value in (*patient_orientation, "", "")[:2])
+    if not row and not column:
+        return Upright()
+    if row and column and row in _ACROSS and column in _DOWN:
+        return Upright(is_stated=True, rows_reversed=column == "H", columns_reversed=row == "R")
+    if row and column and row in _DOWN and column in _ACROSS:
+        return Upright(is_stated=True, transposed=True, rows_reversed=row == "H", columns_reversed=column == "R")
+    return None
