@@ -1,0 +1,50 @@
+"""What a network says of each pixel -> one whole lung on either side of a chest X-ray."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from inference.networks.lung_fields import LungProbabilities
+
+RIGHT, LEFT = 0, 1
+
+
+def lung_masks(found: LungProbabilities) -> NDArray[np.bool_]:
+    """Return the lungs on the image's own pixels: of each its largest part, without holes.
+
+    Parameters
+    ----------
+    found : LungProbabilities
+        From `inference.networks.lung_fields.probabilities`.
+
+    Returns
+    -------
+    ndarray of bool, shape (2, rows, columns)
+        `RIGHT` and `LEFT` lung of the patient; no pixel is of both; a lung that was not found is empty.
+    """
+    right, left = found.letterbox.to_image(found.values)
+    background = 1.0 - right - left
+    parts = [_largest_part(mine > np.maximum(other, background)) for mine, other in ((right, left), (left, right))]
+    filled = [_filled(part) for part in parts]
+    return np.stack([filled[RIGHT] & ~parts[LEFT], filled[LEFT] & ~filled[RIGHT]])
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    labels, count = ndimage.label(mask)
+    if not count:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest: NDArray[np.bool_] = labels == sizes.argmax()
+    return largest
+
+
+def _filled(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Fill what is not connected with the edge of the image."""
+    labels, count = ndimage.label(~mask)
+    outside = np.zeros(count + 1, dtype=np.bool_)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        outside[edge] = True
+    outside[0] = False
+    filled: NDArray[np.bool_] = ~outside[labels]
+    return filled
