@@ -164,6 +164,12 @@ def chosen(path: Path | None) -> Path | None:
     return path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
 
 
+def shipped() -> str:
+    """Return config.toml as it comes: a wheel holds it beside this module, a checkout above it."""
+    here = Path(__file__).parent
+    return next(file for file in (here / DEFAULT_FILE, here.parent / DEFAULT_FILE) if file.is_file()).read_text()
+
+
 def load(path: Path | None = None) -> Config:
     """Read the configuration.
 
@@ -183,7 +189,7 @@ def load(path: Path | None = None) -> Config:
         If the file is absent, is not TOML, or says something that cannot be.
     """
     if path is not None and not path.is_file():
-        raise ConfigError(f"{path}: there is no such file. Copy config.toml of the distribution there.")
+        raise ConfigError(f"{path}: there is no such file. `opacity-node config > {path}` writes one to begin with.")
     file = chosen(path)
     base = (file.parent if file else Path()).resolve()
     given: dict[str, Any] = {}
@@ -196,7 +202,7 @@ def load(path: Path | None = None) -> Config:
     except SettingsError as error:
         raise ConfigError(f"environment: {error}. Give JSON, or unset the variable.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is not TOML: {error}. Compare with config.toml of the distribution.") from error
+        raise ConfigError(f"{file}: is not TOML: {error}. Compare with `opacity-node config`.") from error
     storage = config.storage.model_copy(
         update={"path": base / config.storage.path, "weights": base / config.storage.weights}
     )

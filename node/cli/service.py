@@ -1,4 +1,4 @@
-"""The service and its state: ``serve``, ``status``, ``check-config``."""
+"""The service and its state: ``serve``, ``status``, ``config``, ``check-config``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +74,12 @@ def _for_monitor(path: Path | None) -> Config:
         more = f" (and {len(others)} more)" if others else ""
         print(f"CRITICAL: config.toml cannot be used: {first}{more}; `opacity-node check-config`")  # noqa: T201 - unwrapped
         raise typer.Exit(2) from error
+
+
+@app.command()
+def config() -> None:
+    """Print the commented config.toml that says what is built in: `opacity-node config > config.toml`."""
+    print(config_file.shipped(), end="")  # noqa: T201 - for a file, not for a terminal
 
 
 @app.command()
