@@ -9,8 +9,10 @@ from typing import Any, Self
 
 import pytest
 
-from tests.peers import PEER_ENVIRONMENT, START_TIMEOUT_S, TOOL_TIMEOUT_S, need_tool
+from tests.peers import PEER_ENVIRONMENT, START_TIMEOUT_S, TOOL_TIMEOUT_S, need, need_tool
 from tests.processes import LOOPBACK, Daemon, free_port, wait_for_port
+
+_PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 class Orthanc:
@@ -21,6 +23,11 @@ class Orthanc:
     only, and DICOM (``DicomAlwaysAllow*`` false, ``DicomCheckModalityHost``, ``DicomCheckCalledAet``) to the AE
     titles in ``calling_aets``, called from 127.0.0.1 and naming it as it is named. ``admit`` lets another one in.
 
+    Parameters
+    ----------
+    plugins
+        File names of Debian's plugins: ``DICOMWEB``, which a viewer reads from, ``GDCM``, which decodes more.
+
     Attributes
     ----------
     ae_title, host, port
@@ -29,6 +36,7 @@ class Orthanc:
         What it wrote; the end of it is in the message of a failure to start.
     """
 
+    DICOMWEB, GDCM = "libOrthancDicomWeb.so", "libOrthancGdcm.so"
     KNOWN_AETS = ("OPACITY_NODE", "DCMSEND", "STORESCU", "FINDSCU", "ECHOSCU", "PYNETDICOM", "TEST", "SENDER")
 
     def __init__(
@@ -37,6 +45,7 @@ class Orthanc:
         *,
         ae_title: str = "ORTHANC",
         calling_aets: Iterable[str] = KNOWN_AETS,
+        plugins: Iterable[str] = (),
         settings: Mapping[str, object] | None = None,
     ) -> None:
         self.ae_title = ae_title
@@ -45,7 +54,8 @@ class Orthanc:
         self.http_port = free_port()
         self.log = folder / "orthanc.log"
         self._folder = folder
-        self._settings = self._configuration(calling_aets) | dict(settings or {})
+        loaded = {"Plugins": [str(_need_plugin(name)) for name in plugins]}
+        self._settings = self._configuration(calling_aets) | loaded | dict(settings or {})
         self._daemon: Daemon | None = None
 
     def __enter__(self) -> Self:
@@ -131,7 +141,6 @@ class Orthanc:
             "Name": "test",
             "StorageDirectory": database,
             "IndexDirectory": database,
-            "Plugins": [],
             "HttpPort": self.http_port,
             "RemoteAccessAllowed": False,
             "AuthenticationEnabled": False,
@@ -149,3 +158,8 @@ class Orthanc:
             "OverwriteInstances": True,
             "StableAge": 2,
         }
+
+
+def _need_plugin(name: str) -> Path:
+    reason = f"Orthanc's plugin {name} is not installed (Debian: apt-get install orthanc-dicomweb orthanc-gdcm)"
+    return need(_PLUGINS / name, reason)

@@ -45,13 +45,16 @@ def find_tool(name: str) -> Path | None:
 
 def need_tool(name: str) -> Path:
     """Return :func:`find_tool`'s path, or skip the test; where REQUIRE_PEERS=1, fail it."""
-    tool = find_tool(name)
-    if tool is None:
-        reason = f"{name} is not installed (Debian: apt-get install dcmtk orthanc)"
-        if os.environ.get("REQUIRE_PEERS") == "1":
-            pytest.fail(f"REQUIRE_PEERS=1, but {reason}")
-        pytest.skip(reason)
-    return tool
+    return need(find_tool(name), f"{name} is not installed (Debian: apt-get install dcmtk orthanc)")
+
+
+def need(path: Path | None, reason: str) -> Path:
+    """Return the path if something is there, or skip the test; where REQUIRE_PEERS=1, fail it."""
+    if path is not None and path.exists():
+        return path
+    if os.environ.get("REQUIRE_PEERS") == "1":
+        pytest.fail(f"REQUIRE_PEERS=1, but {reason}")
+    pytest.skip(reason)
 
 
 @dataclass(frozen=True, kw_only=True)

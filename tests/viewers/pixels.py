@@ -1,0 +1,99 @@
+"""What a picture of a viewer shows, measured: where something of a colour is drawn, and where it should be.
+
+Pure functions over arrays, so that the judge of the viewer tests is itself under test. A picture is an array of uint8,
+shape (height, width, 3). Points of an image are (column, row), (0, 0) is the centre of its first pixel; points of a
+picture are (x, y), (0, 0) is its upper left corner.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+Picture = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+_MIN_CHROMA = 24
+_HUE_TOLERANCE = np.deg2rad(12)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placement:
+    """Where an image lies in a picture: the affine map from (column, row) to (x, y), of shape (2, 3)."""
+
+    matrix: NDArray[np.float64]
+
+    @classmethod
+    def through(cls, image_points: ArrayLike, picture_points: ArrayLike) -> Self:
+        """Return the map that takes three points of the image to three of the picture."""
+        points = np.column_stack([np.asarray(image_points, dtype=np.float64), np.ones(3)])
+        return cls(np.linalg.solve(points, np.asarray(picture_points, dtype=np.float64)).T)
+
+    def place(self, line: ArrayLike) -> NDArray[np.float64]:
+        """Return points of the image as points of the picture."""
+        placed: NDArray[np.float64] = np.asarray(line, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return placed
+
+    def draw(self, image: NDArray[np.generic], shape: tuple[int, int], *, outside: float = 0) -> NDArray[np.generic]:
+        """Return an image as a picture of a shape shows it, by its nearest pixels."""
+        inverse = np.linalg.inv(self.matrix[:, :2])
+        y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+        columns, rows = np.rint(np.tensordot(inverse, np.stack([x, y]) - self.matrix[:, 2, None, None], 1)).astype(int)
+        inside = (columns >= 0) & (columns < image.shape[1]) & (rows >= 0) & (rows < image.shape[0])
+        drawn = np.full((*shape, *image.shape[2:]), outside, dtype=image.dtype)
+        drawn[inside] = image[rows[inside], columns[inside]]
+        return drawn
+
+
+def coloured(picture: Picture) -> Mask:
+    """Return the pixels that are not grey."""
+    return np.ptp(picture.astype(np.int16), axis=2) >= _MIN_CHROMA
+
+
+def of_hue(picture: Picture, rgb: tuple[int, int, int]) -> Mask:
+    """Return the pixels that have the hue of a colour: blending with grey, as an overlay does, does not change it."""
+    difference = np.angle(np.exp(1j * (_hue(picture) - _hue(np.array(rgb, dtype=np.uint8)))))
+    return coloured(picture) & (np.abs(difference) <= _HUE_TOLERANCE)
+
+
+def dice(drawn: Mask, expected: Mask) -> float:
+    """Return how far two areas are one: twice what they share over the sum of both; 0 where both are empty."""
+    return 2 * np.count_nonzero(drawn & expected) / max(1, np.count_nonzero(drawn) + np.count_nonzero(expected))
+
+
+def share_followed(drawn: Mask, line: NDArray[np.float64], *, tolerance: float) -> float:
+    """Return the share of a line of (x, y) that has something drawn within a tolerance, in pixels.
+
+    A dashed line counts as drawn where its gaps are shorter than twice the tolerance.
+    """
+    dense = _dense(line)
+    x, y = np.floor(dense).astype(int).T
+    inside = (x >= 0) & (x < drawn.shape[1]) & (y >= 0) & (y < drawn.shape[0])
+    near = ndimage.distance_transform_edt(~drawn) <= tolerance
+    return float(np.count_nonzero(near[y[inside], x[inside]]) / len(dense))
+
+
+def likeness(picture: Picture, expected: NDArray[np.generic], where: Mask) -> float:
+    """Return the correlation of what a picture shows with what it should, in [-1, 1]; 0 where either is flat."""
+    shown = picture.mean(axis=2)[where]
+    wanted = np.asarray(expected, dtype=np.float64)
+    wanted = (wanted.mean(axis=2) if wanted.ndim == 3 else wanted)[where]
+    if min(shown.std(), wanted.std()) == 0:
+        return 0.0
+    return float(np.corrcoef(shown, wanted)[0, 1])
+
+
+def _hue(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    red, green, blue = np.moveaxis(colours.astype(np.float64), -1, 0)
+    hue: NDArray[np.float64] = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
+    return hue
+
+
+def _dense(line: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a line with a point at least every pixel."""
+    lengths = np.hypot(*np.diff(line, axis=0).T)
+    along = np.concatenate([[0], np.cumsum(lengths)])
+    steps = np.linspace(0, along[-1], int(np.ceil(along[-1])) + 1)
+    return np.column_stack([np.interp(steps, along, axis) for axis in line.T])
