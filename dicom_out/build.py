@@ -18,6 +18,7 @@ from dicom_out.sr import report
 from dicom_out.study import references
 from dicom_out.uids import derived_uid
 from inference.findings import Findings
+from inference.radiograph import Radiograph
 from inference.selected import Selected
 
 __all__ = ["ResultContext", "ResultKind", "ResultObject", "build", "encode"]
@@ -73,7 +74,13 @@ def build(
     """
     _check(findings, source)
     first = source.headers[0]
-    run = Run(source=first, demographics=demographics or first, context=context, algorithm=findings.algorithm)
+    run = Run(
+        source=first,
+        demographics=demographics or first,
+        context=context,
+        algorithm=findings.algorithm,
+        is_projection=isinstance(source, Radiograph),
+    )
     images = references(source)
     drawn = marks(findings.regions, run.study_instance_uid)
     segs, segments = segmentations(drawn, images, run)

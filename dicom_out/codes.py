@@ -14,6 +14,9 @@ HISTOGRAM_ANALYSIS = Code("123103", "DCM", "Histogram Analysis")
 CT_CHEST = Code("24627-2", "LN", "CT Chest")
 """Procedure reported (121058, DCM), TID 1500 row 4, CID 100, where the source names no procedure."""
 
+XR_CHEST = Code("36554-4", "LN", "XR Chest Single view")
+"""Procedure reported where a radiograph names none."""
+
 LUNG = Code("39607008", "SCT", "Lung")
 """Finding site of the whole series. CID 6112 and 4031."""
 

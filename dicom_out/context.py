@@ -95,12 +95,15 @@ class Run:
         The job.
     algorithm : Algorithm
         What ran.
+    is_projection : bool
+        Whether the source is a radiograph, whose plane is synthetic, rather than slices.
     """
 
     source: Dataset
     demographics: Dataset
     context: ResultContext
     algorithm: Algorithm
+    is_projection: bool = False
 
     @property
     def study_instance_uid(self) -> UID:

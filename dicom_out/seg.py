@@ -94,7 +94,7 @@ def _segmentation(group: list[Mark], references: Sequence[Dataset], run: Run, in
         software_versions=run.algorithm.version[:_LONG_STRING],  # until `stamp` names all
         device_serial_number=serial_number(run),
         content_label=group[0].region.purpose.upper(),
-        content_description=_content_description(group),
+        content_description=_content_description(group, run),
     )
     dataset["PixelData"].VR = "OB"  # highdicom leaves the choice to the writer
     _own_dimensions(dataset, str(run.instance_uid(ResultKind.SEG, index, "dimension organization")))
@@ -152,8 +152,10 @@ def _set_site(description: Dataset, region: Region) -> None:
     description.AnatomicRegionSequence = [anatomy]
 
 
-def _content_description(group: list[Mark]) -> str:
-    return f"{RESEARCH_NOTICE.split(' - ')[0]}: {', '.join(mark.region.label for mark in group)}"[:_LONG_STRING]
+def _content_description(group: list[Mark], run: Run) -> str:
+    frame = "; frame not anatomical" if run.is_projection else ""
+    labels = ", ".join(mark.region.label for mark in group)
+    return f"{RESEARCH_NOTICE.split(' - ')[0]}{frame}: {labels}"[:_LONG_STRING]
 
 
 def _own_dimensions(dataset: Dataset, dimension_organization_uid: str) -> None:

@@ -1,9 +1,10 @@
 """Findings as a Comprehensive 3D SR: a TID 1500 measurement report that viewers can draw.
 
-Each region has two groups with one Tracking UID: a volumetric one (TID 1411), which holds all its measurements and
-refers to its segment, and a planar one (TID 1410), an outline on its largest slice with its headline number, because
-viewers draw and list nothing else. What has no outline of its own, the whole series or a region that marks nothing, is
-framed: OHIF 3.13 shows no image at all where one tracked finding of a report lacks coordinates.
+On CT each region has two groups with one Tracking UID: a volumetric one (TID 1411), which holds all its measurements
+and refers to its segment, and a planar one (TID 1410), an outline on its largest slice with its headline number, as
+viewers draw and list nothing else. On a radiograph the planar one is all there is, with every number; its segment has
+the same Tracking UID. What has no outline of its own, the whole series or a region that marks nothing, is framed: OHIF
+3.13 shows no image at all where one tracked finding of a report lacks coordinates.
 
 References
 ----------
@@ -11,62 +12,21 @@ PS3.16 TID 1500, TID 1501, TID 1410, TID 1411, TID 300, TID 4019. IHE AI Results
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypedDict
 
-import highdicom
-import numpy as np
 from highdicom import sr as hd
-from highdicom.sr import (
-    GraphicTypeValues,
-    MeasurementsAndQualitativeEvaluations,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    RelationshipTypeValues,
-    VolumetricROIMeasurementsAndQualitativeEvaluations,
-)
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
 from pydicom.sr.coding import Code
 
 from dicom_out import codes
 from dicom_out.context import Predecessor, ResultKind, Run
-from dicom_out.equipment import algorithm_identification, device_observer
-from dicom_out.marks import Mark, outline
-from dicom_out.plain import plain
-from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
+from dicom_out.equipment import device_observer
+from dicom_out.marks import Mark
+from dicom_out.product import MANUFACTURER
 from dicom_out.seg import SegmentReference
+from dicom_out.sr_groups import Parts, groups
 from dicom_out.study import stamp
-from dicom_out.uids import tracking_uid
-from inference.findings import Category, Findings, Measurement, Purpose, Site
-
-_WHOLE_SERIES = "whole series"
-_REPLACES = "Images came after an earlier report of this study; this one replaces it."
-_FRAME_MARGIN_PIXELS = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Report:
-    """What the groups of one report are made from."""
-
-    findings: Findings
-    marks: Sequence[Mark]
-    segments: Mapping[str, SegmentReference]
-    references: Sequence[Dataset]
-    run: Run
-
-    @property
-    def series_instance_uid(self) -> str:
-        return str(self.references[0].SeriesInstanceUID)
-
-
-class _About(TypedDict):
-    """What all groups of a region say of it, as highdicom's constructors name it."""
-
-    tracking_identifier: hd.TrackingIdentifier
-    finding_type: Code
-    finding_sites: list[hd.FindingSite] | None
-    algorithm_id: hd.AlgorithmIdentification
+from inference.findings import Findings
 
 
 def report(
@@ -96,15 +56,15 @@ def report(
     Dataset
         COMPLETE and UNVERIFIED.
     """
-    parts = _Report(findings=findings, marks=marks, segments=segments, references=references, run=run)
+    parts = Parts(findings=findings, marks=marks, segments=segments, references=references, run=run)
     content = hd.MeasurementReport(
         observation_context=hd.ObservationContext(
             observer_device_context=hd.ObserverContext(
                 observer_type=dictionary.DCM.Device, observer_identifying_attributes=device_observer(run)
             )
         ),
-        procedure_reported=_procedures(run.demographics),
-        imaging_measurements=[*_series_groups(parts), *_region_groups(parts), *_outline_groups(parts)],
+        procedure_reported=_procedures(run),
+        imaging_measurements=groups(parts),
         title=dictionary.DCM.ImagingMeasurementReport,
     )
     dataset = hd.Comprehensive3DSR(
@@ -134,167 +94,11 @@ def _predecessor(predecessor: Predecessor, run: Run) -> Dataset:
     return reference
 
 
-def _procedures(source: Dataset) -> list[Code]:
-    """Return the imaging procedures that the source names, else CT of the chest; never the algorithm."""
+def _procedures(run: Run) -> list[Code]:
+    """Return the imaging procedures that the source names, else that of its modality; never the algorithm."""
     named = [
         Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
-        for item in source.get("ProcedureCodeSequence") or ()
+        for item in run.demographics.get("ProcedureCodeSequence") or ()
         if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning")
     ]
-    return named or [codes.CT_CHEST]
-
-
-def _series_groups(parts: _Report) -> list[MeasurementsAndQualitativeEvaluations]:
-    """Return TID 1501 about the whole series; categories with a confidence have a group each, to hold it."""
-    findings = parts.findings
-    unrated = [category for category in findings.categories if category.confidence is None]
-    group = _series_group(parts, unrated, [_measurement(m) for m in findings.measurements])
-    replaces = (_REPLACES,) if parts.run.context.predecessors else ()
-    notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *replaces, *findings.warnings)
-    for note in notes:
-        group[0].ContentSequence.append(
-            hd.TextContentItem(name=codes.COMMENT, value=plain(note), relationship_type=RelationshipTypeValues.CONTAINS)
-        )
-    return [group, *(_category_group(parts, c) for c in findings.categories if c.confidence is not None)]
-
-
-def _category_group(parts: _Report, category: Category) -> MeasurementsAndQualitativeEvaluations:
-    certainty = hd.Measurement(
-        name=codes.CERTAINTY_OF_FINDING, value=100.0 * (category.confidence or 0.0), unit=codes.PERCENT
-    )
-    return _series_group(parts, [category], [certainty])
-
-
-def _series_group(
-    parts: _Report, categories: Sequence[Category], measurements: Sequence[hd.Measurement]
-) -> MeasurementsAndQualitativeEvaluations:
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_whole_series(parts),
-        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
-        algorithm_id=algorithm_identification(parts.findings.algorithm),
-        measurements=measurements,
-        qualitative_evaluations=[hd.QualitativeEvaluation(name=c.concept, value=c.value) for c in categories],
-    )
-
-
-def _region_groups(
-    parts: _Report,
-) -> list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations]:
-    """Return a group a region with all its numbers: TID 1411, or TID 1501 where it marks nothing to refer to."""
-    groups: list[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations] = []
-    for mark in parts.marks:
-        about = _about(mark, parts)
-        numbers = [_measurement(measurement) for measurement in mark.region.measurements]
-        segment = parts.segments.get(mark.region.label)
-        if segment is None:
-            groups.append(MeasurementsAndQualitativeEvaluations(measurements=numbers, **about))
-            continue
-        reference = hd.ReferencedSegment(
-            sop_class_uid=segment.dataset.SOPClassUID,
-            sop_instance_uid=segment.dataset.SOPInstanceUID,
-            segment_number=segment.segment_number,
-            source_series=hd.SourceSeriesForSegmentation(highdicom.UID(parts.series_instance_uid)),
-        )
-        groups.append(
-            VolumetricROIMeasurementsAndQualitativeEvaluations(
-                referenced_segment=reference, measurements=numbers, **about
-            )
-        )
-    return groups
-
-
-def _outline_groups(parts: _Report) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
-    """Return TID 1410 for every tracked finding: its outline on its largest slice, or the frame; opacities first."""
-    ordered = sorted(parts.marks, key=lambda mark: mark.region.purpose != Purpose.OPACITY)
-    groups = [
-        PlanarROIMeasurementsAndQualitativeEvaluations(
-            referenced_region=_frame(parts) if mark.is_empty else _outline(mark, parts),
-            measurements=[_measurement(measurement) for measurement in mark.region.measurements[:1]],
-            **_about(mark, parts),
-        )
-        for mark in ordered
-    ]
-    whole = PlanarROIMeasurementsAndQualitativeEvaluations(
-        referenced_region=_frame(parts),
-        tracking_identifier=_whole_series(parts),
-        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
-        algorithm_id=algorithm_identification(parts.findings.algorithm),
-        measurements=[_measurement(measurement) for measurement in parts.findings.measurements[:1]],
-    )
-    return [*groups, whole]
-
-
-def _outline(mark: Mark, parts: _Report) -> hd.ImageRegion:
-    """Return the outer line of the largest part of a region on its largest slice."""
-    return _polyline(parts, mark.largest_slice, outline(mark.region.mask[mark.largest_slice]))
-
-
-def _frame(parts: _Report) -> hd.ImageRegion:
-    """Return a rectangle around all regions on the slice that shows most of them, or around the middle image."""
-    rows, columns = int(parts.references[0].Rows), int(parts.references[0].Columns)
-    drawn = [mark for mark in parts.marks if not mark.is_empty]
-    if not drawn:
-        return _polyline(parts, len(parts.references) // 2, _rectangle(0, 0, rows, columns))
-    plane = int(np.sum([mark.areas for mark in drawn], axis=0).argmax())
-    marked = np.any([mark.region.mask[plane] for mark in drawn], axis=0)
-    across, down = np.flatnonzero(marked.any(axis=0)), np.flatnonzero(marked.any(axis=1))
-    margin = _FRAME_MARGIN_PIXELS
-    return _polyline(
-        parts,
-        plane,
-        _rectangle(
-            max(0, int(down[0]) - margin),
-            max(0, int(across[0]) - margin),
-            min(rows, int(down[-1]) + 1 + margin),
-            min(columns, int(across[-1]) + 1 + margin),
-        ),
-    )
-
-
-def _rectangle(top: int, left: int, bottom: int, right: int) -> NDArray[np.float64]:
-    """Return a closed line of (column, row), between pixel edges."""
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    return np.array(corners, dtype=np.float64)
-
-
-def _polyline(parts: _Report, plane: int, line: NDArray[np.float64]) -> hd.ImageRegion:
-    image = parts.references[plane]
-    return hd.ImageRegion(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=line,
-        source_image=hd.SourceImageForRegion(
-            referenced_sop_class_uid=image.SOPClassUID, referenced_sop_instance_uid=image.SOPInstanceUID
-        ),
-    )
-
-
-def _whole_series(parts: _Report) -> hd.TrackingIdentifier:
-    uid = tracking_uid(parts.run.study_instance_uid, _WHOLE_SERIES)
-    return hd.TrackingIdentifier(uid=highdicom.UID(uid), identifier=_WHOLE_SERIES)
-
-
-def _about(mark: Mark, parts: _Report) -> _About:
-    region = mark.region
-    return {
-        "tracking_identifier": hd.TrackingIdentifier(uid=highdicom.UID(mark.tracking_uid), identifier=region.label),
-        "finding_type": region.property_type,
-        "finding_sites": [_site(region.site)] if region.site else None,
-        "algorithm_id": algorithm_identification(parts.findings.algorithm),
-    }
-
-
-def _measurement(measurement: Measurement) -> hd.Measurement:
-    """Return TID 300; a person reads six digits in Numeric Value, a program all in Floating Point Value."""
-    value = float(measurement.value)
-    number = hd.Measurement(
-        name=measurement.concept,
-        value=value,
-        unit=measurement.unit,
-        finding_sites=[_site(measurement.site)] if measurement.site else None,
-    )
-    number[0].MeasuredValueSequence[0].NumericValue = f"{value:.6g}"
-    return number
-
-
-def _site(site: Site) -> hd.FindingSite:
-    return hd.FindingSite(anatomic_location=site.location, laterality=site.laterality)
+    return named or [codes.XR_CHEST if run.is_projection else codes.CT_CHEST]

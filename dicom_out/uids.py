@@ -52,6 +52,6 @@ def device_uid(pipeline: str, algorithm: Algorithm) -> UID:
     return derived_uid("device", *model_identity(pipeline, algorithm))
 
 
-def tracking_uid(study_instance_uid: str, label: str) -> UID:
-    """Return the Tracking UID (0062,0021) of a region, the same from run to run."""
-    return derived_uid("tracking", study_instance_uid, label)
+def tracking_uid(study_instance_uid: str, *names: str) -> UID:
+    """Return the Tracking UID (0062,0021) of what has these names in a study, the same from run to run."""
+    return derived_uid("tracking", study_instance_uid, *names)

@@ -6,11 +6,13 @@ PS3.3 C.7.6.1.1.1 Patient Orientation: the directions of a row and of a column, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inference.geometry import Geometry
 
 _Item = TypeVar("_Item", bound=np.generic)
 _ACROSS, _DOWN = "LR", "FH"
@@ -44,6 +46,36 @@ class Upright:
         """Return what was drawn on the upright image, shape (..., rows, columns), as the stored pixels lie."""
         image = self._reversed(image)
         return image.swapaxes(-1, -2) if self.transposed else image
+
+    def geometry(self, stored: Geometry) -> Geometry:
+        """Return the plane that the upright image has when it is taken as an image by itself."""
+        slices, rows_mm, columns_mm = stored.spacing_mm
+        return replace(stored, spacing_mm=(slices, columns_mm, rows_mm)) if self.transposed else stored
+
+    def geometry_back(self, grid: Geometry, size: Sequence[int], stored: Geometry, shape: Sequence[int]) -> Geometry:
+        """Return where a grid on the upright image lies among the stored pixels, once its values are turned back.
+
+        Parameters
+        ----------
+        grid : Geometry
+            Axes as those of `geometry`.
+        size : sequence of 2 int
+            Rows and columns of the grid, upright.
+        stored : Geometry
+            Of the image.
+        shape : sequence of 2 int
+            Rows and columns of the image, as stored.
+        """
+        extents_mm = [(n - 1) * mm for n, mm in zip(shape, stored.spacing_mm[1:], strict=True)]
+        height_mm, width_mm = reversed(extents_mm) if self.transposed else extents_mm
+        (x, y, z), (slices, rows_mm, columns_mm) = grid.origin_mm, grid.spacing_mm
+        if self.rows_reversed:
+            y = height_mm - y - (size[0] - 1) * rows_mm
+        if self.columns_reversed:
+            x = width_mm - x - (size[1] - 1) * columns_mm
+        if self.transposed:
+            x, y, rows_mm, columns_mm = y, x, columns_mm, rows_mm
+        return replace(grid, origin_mm=(x, y, z), spacing_mm=(slices, rows_mm, columns_mm))
 
     def _reversed(self, image: NDArray[_Item]) -> NDArray[_Item]:
         if self.rows_reversed:

@@ -1,0 +1,203 @@
+"""Lung fields on a frontal chest X-ray: right and left lung as regions, with their areas.
+
+A small network whose weights come with the package. It also tells whether the image is a frontal chest image at all,
+which images of unknown view and body part depend on. Imports nothing heavy until it runs.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.sr.coding import Code
+
+from inference.card import ModelCard, XRayInput
+from inference.findings import (
+    Algorithm,
+    Findings,
+    Heatmap,
+    Measurement,
+    Purpose,
+    Refusal,
+    Region,
+    SelectionRefusedError,
+    Site,
+)
+from inference.radiograph import Radiograph
+from inference.weights import Shelf, combined_sha256
+
+if TYPE_CHECKING:  # it brings torch
+    from inference.networks.lung_fields import LungProbabilities
+
+Mask = NDArray[np.bool_]
+
+_SCHEME = "99OPNODE"
+_AREA = Code("42798000", "SCT", "Area")
+_SHARE_OF_IMAGE = Code("IMGSHARE", _SCHEME, "Area, share of the image")
+_SHARE_OF_BOTH = Code("LUNGSHARE", _SCHEME, "Area, share of both lung fields")
+_LUNG_PROBABILITY = Code("LUNGPROB", _SCHEME, "Probability of lung")
+_MM2 = Code("mm2", "UCUM", "mm2")
+_PERCENT = Code("%", "UCUM", "%")
+_ONE = Code("1", "UCUM", "no units")
+_LUNG = Code("39607008", "SCT", "Lung")
+_RIGHT = Code("24028007", "SCT", "Right")
+_LEFT = Code("7771000", "SCT", "Left")
+_BOTH = Code("51440002", "SCT", "Bilateral")
+_ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
+
+_INPUT = XRayInput(view_positions=("PA", "AP"), min_size=(256, 256))
+_WEIGHTS = "lung-fields"
+
+CARD = ModelCard(
+    name="lung-fields",
+    version="1.0.0",
+    title="Right and left lung field on a frontal chest X-ray",
+    purpose="Outline both lungs on one frontal chest X-ray and measure their projected areas.",
+    output=(
+        "Right and left lung as regions; area in mm2 where the size of a pixel is known, shares in %; probability of "
+        "lung as a map."
+    ),
+    input=_INPUT,
+    parameters={"network_grid": "256 x 256", "threshold": "most probable of background, right lung, left lung"},
+    limits=(
+        "Trained and judged on 83 images of 48 adult patients, most with COVID-19; no children, no normal cohort.",
+        "Areas lie on the image receptor, where the patient is magnified, unless the pixel spacing was calibrated.",
+        "The left lung includes the part behind the heart; both include what the ribs and diaphragm hide only in part.",
+        "A wholly white lung, a removed lung, or a large effusion is outlined wrongly or not found.",
+        "Images that do not say how they lie are taken as upright; a mirrored image is not noticed.",
+        "Says nothing about disease.",
+    ),
+    references=("U-Net: Ronneberger et al., MICCAI 2015, arXiv:1505.04597.",),
+    weights=(_WEIGHTS,),
+)
+
+
+class LungFields:
+    """The pipeline.
+
+    Parameters
+    ----------
+    weights : Path
+        Folder of a site's weights; those of this pipeline come with the package.
+    """
+
+    card = CARD
+
+    def __init__(self, weights: Path) -> None:
+        self._weights = Shelf(weights).require_for(CARD.name)
+
+    def accepts(self, radiograph: Radiograph) -> Refusal | None:
+        """Say why the image does not fit, or None: it must be large enough, and show something."""
+        rows, columns = radiograph.pixel_array.shape[1:]
+        if rows < _INPUT.min_size[0] or columns < _INPUT.min_size[1]:
+            return Refusal(
+                code="image-too-small",
+                reason=f"The image has {rows} x {columns} pixels; at least {' x '.join(map(str, _INPUT.min_size))} "
+                "are needed.",
+                remedy="Send the image in its own size.",
+            )
+        if not radiograph.pixel_array.any():
+            return Refusal(code="empty-image", reason="All pixels have one value.", remedy="Send the image again.")
+        return None
+
+    def __call__(self, radiograph: Radiograph, device: str) -> Findings:
+        """Find and measure both lungs.
+
+        Parameters
+        ----------
+        radiograph : Radiograph
+            That `accepts` lets pass.
+        device : str
+            Torch device.
+
+        Raises
+        ------
+        SelectionRefusedError
+            If it is not a frontal chest image.
+        """
+        # torch and scipy are imported with these.
+        from inference.frontal import frontal_check
+        from inference.lung_masks import lung_masks
+        from inference.networks.lung_fields import LungFieldsNet, probabilities
+        from inference.weights.loading import load_network
+
+        network = load_network(self._weights[_WEIGHTS], LungFieldsNet).to(device)
+        turned = radiograph.upright.turn(radiograph.pixel_array[0])
+        found = probabilities(network, turned)
+        masks = lung_masks(found)
+        check = frontal_check(found, masks)
+        if not check.is_frontal:
+            raise SelectionRefusedError(_not_frontal("; ".join(check.doubts)))
+        return Findings(
+            algorithm=Algorithm(
+                name=CARD.name,
+                version=CARD.version,
+                weights_sha256=combined_sha256(list(self._weights.values())),
+                parameters=dict(CARD.parameters),
+            ),
+            source_instances=radiograph.sop_instance_uids,
+            measurements=_both(masks, radiograph),
+            regions=tuple(_regions(np.ascontiguousarray(radiograph.upright.turn_back(masks)), radiograph)),
+            heatmaps=(_heatmap(found, radiograph),),
+            warnings=tuple(_warnings(radiograph)),
+        )
+
+
+def _not_frontal(why: str) -> Refusal:
+    return Refusal(
+        code="not-frontal-chest",
+        reason=f"Not a frontal chest image: {why}.",
+        remedy="If it is one, state Patient Orientation (0020,0020), check the window, and send it again.",
+    )
+
+
+def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
+    whole = max(1, int(np.count_nonzero(masks)))
+    for label, mask, side in (("right lung", masks[0], _RIGHT), ("left lung", masks[1], _LEFT)):
+        pixels = int(np.count_nonzero(mask))
+        yield Region(
+            label=label,
+            purpose=Purpose.LUNGS,
+            property_category=_ANATOMICAL,
+            property_type=_LUNG,
+            mask=mask[np.newaxis],
+            site=Site(location=_LUNG, laterality=side),
+            measurements=(
+                *_area(pixels, radiograph),
+                Measurement(concept=_SHARE_OF_BOTH, value=100 * pixels / whole, unit=_PERCENT),
+            ),
+        )
+
+
+def _heatmap(found: "LungProbabilities", radiograph: Radiograph) -> Heatmap:
+    turned, stored = radiograph.upright, radiograph.geometry
+    grid = found.letterbox.geometry(turned.geometry(stored))
+    return Heatmap(
+        label="lung probability",
+        quantity=_LUNG_PROBABILITY,
+        unit=_ONE,
+        values=np.ascontiguousarray(turned.turn_back(found.values.sum(axis=0, keepdims=True).clip(0.0, 1.0))),
+        grid=turned.geometry_back(grid, found.values.shape[1:], stored, radiograph.pixel_array.shape[1:]),
+    )
+
+
+def _both(masks: Mask, radiograph: Radiograph) -> tuple[Measurement, ...]:
+    pixels, site = int(np.count_nonzero(masks)), Site(location=_LUNG, laterality=_BOTH)
+    share = Measurement(concept=_SHARE_OF_IMAGE, value=100 * pixels / masks[0].size, unit=_PERCENT, site=site)
+    return (*_area(pixels, radiograph, site), share)
+
+
+def _area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tuple[Measurement, ...]:
+    """Return the area, where the size of a pixel is known."""
+    of_one = radiograph.pixel_area_mm2
+    return () if of_one is None else (Measurement(concept=_AREA, value=pixels * of_one, unit=_MM2, site=site),)
+
+
+def _warnings(radiograph: Radiograph) -> Iterator[str]:
+    if not radiograph.upright.is_stated:
+        yield "Patient Orientation is absent: right and left are those of an upright image, unmirrored."
+    if radiograph.pixel_area_mm2 is None:
+        yield "The size of a pixel is not known: areas are shares only."
+    if radiograph.is_window_ignored:
+        yield "The image's own window shows nothing; the whole range of its values was used instead."
