@@ -3,6 +3,7 @@
 A card is light to import, so that rules, status pages and result writers can read it without loading a model.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +59,53 @@ class XRayInput:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingData:
+    """Images that a network learnt from.
+
+    Attributes
+    ----------
+    name : str
+        What they are.
+    images, patients : int or None
+        How many; None where that is not known.
+    licence, source : str
+        Theirs; where they were had, or who says so.
+    attribution : str
+        The line that the licence asks for, as CC BY does; empty where it asks for none.
+    """
+
+    name: str
+    images: int | None
+    patients: int | None = None
+    licence: str
+    source: str
+    attribution: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quality:
+    """One number about how good a pipeline is.
+
+    Attributes
+    ----------
+    measure, value : str
+        What was measured ("Dice, right lung"), and what came out, as it is to be read.
+    on : str
+        On which images, and whether the pipeline had seen them.
+    source : str
+        Where the number stands: a file of this repository, or a publication.
+    is_claimed : bool
+        Whether others say so, and nobody measured it here.
+    """
+
+    measure: str
+    value: str
+    on: str
+    source: str
+    is_claimed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """What must be known of a pipeline before its numbers are read.
 
@@ -69,10 +117,22 @@ class ModelCard:
         One line for people.
     purpose, output : str
         What it is for; what it says, in which units.
+    intended_users : str
+        Who may read its results.
+    not_for : tuple of str
+        What it must not be used for.
     input : CTInput or XRayInput
         What it reads.
     parameters : Mapping[str, str]
         Default settings.
+    training : str
+        How it came to its settings or weights; that it was not trained, where it was not.
+    training_data : tuple of TrainingData
+        What its networks learnt from, as far as they are trained here.
+    assessment : str
+        In one sentence, how well its quality is known.
+    quality : tuple of Quality
+        Every number about its quality, each with its source; numbers stand nowhere else.
     limits : tuple of str
         Where it must not be trusted.
     references : tuple of str
@@ -88,9 +148,46 @@ class ModelCard:
     title: str
     purpose: str
     output: str
+    intended_users: str = ""
+    not_for: tuple[str, ...] = ()
     input: CTInput | XRayInput
     parameters: Mapping[str, str] = field(default_factory=dict)
+    training: str = ""
+    training_data: tuple[TrainingData, ...] = ()
+    assessment: str = ""
+    quality: tuple[Quality, ...] = ()
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     licence: str = "Apache-2.0"
     weights: tuple[str, ...] = ()
+
+
+NOT_FOR = (
+    "Diagnosis, triage or treatment of a patient: research use only, not a medical device.",
+    "Decisions about a person that nobody reviews, such as those of insurers or employers.",
+)
+"""What no pipeline of this project is for."""
+RESEARCHERS = "Researchers and radiologists who check every result against the images."
+
+_PROSE = ("title", "purpose", "output", "intended_users", "training", "assessment")
+_MUST = (*_PROSE, "not_for", "limits", "references", "licence")
+_QUALITY_IN_PROSE = re.compile(
+    r"\b(dice|jaccard|iou|auc|auroc|accura\w+|sensitivity|specificity|precision|recall|correlat\w+)\b[^.;]*\d",
+    re.IGNORECASE,
+)
+
+
+def lacks(card: ModelCard) -> list[str]:
+    """Return what a card does not say and must, and which of its numbers have no source; nothing where it is whole."""
+    said = [f"{name} is empty" for name in _MUST if not getattr(card, name)]
+    for number in card.quality:
+        said += [
+            f"quality {number.measure!r}: no {part}" for part in ("value", "on", "source") if not getattr(number, part)
+        ]
+    for data in card.training_data:
+        said += [f"training data {data.name!r}: no {part}" for part in ("licence", "source") if not getattr(data, part)]
+        if data.licence.upper().startswith("CC BY") and not data.attribution:
+            said.append(f"training data {data.name!r}: {data.licence} asks for an attribution")
+    prose = [getattr(card, name) for name in _PROSE] + [*card.limits, *card.not_for]
+    said += [f"a number without a source: {text!r}" for text in prose if _QUALITY_IN_PROSE.search(text)]
+    return said
