@@ -37,11 +37,12 @@ def draw_vessels(
     origin = np.array(origin_mm[::-1])
     spacing = np.array(spacing_mm)
     for side in (-1, 1):
-        for point, radius_mm in _tree(side, random):
+        for point, radius_mm in vessel_tree(side, random):
             _stamp(hounsfield, lungs, (point[::-1] - origin) / spacing, np.maximum(radius_mm, 0.5 * spacing) / spacing)
 
 
-def _tree(side: int, random: np.random.Generator) -> Iterator[tuple[Point, float]]:
+def vessel_tree(side: int, random: np.random.Generator) -> Iterator[tuple[Point, float]]:
+    """Give points about every 1.5 mm along one lung's vessels, LPS in mm, and the radius there; they may leave it."""
     for _ in range(_TRUNKS):
         start = np.array([side * _HILUM_MM[0], *_HILUM_MM[1:]]) + random.normal(0, 8, 3)
         direction = random.normal(0, 1, 3)
