@@ -51,6 +51,15 @@ def real_ct(shared_data: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_xrays(shared_data: Path) -> list[Path]:
+    """Real frontal chest X-rays: a CR, the same relabelled MONOCHROME1, and a DX that says little of itself."""
+    paths = sorted((shared_data / "cxr_dicom").glob("*.dcm"))
+    if not paths:
+        pytest.skip(f"no real X-rays: {shared_data / 'cxr_dicom'} holds none")
+    return paths
+
+
 @pytest.fixture
 def orthanc(tmp_path: Path) -> Iterator[Orthanc]:
     """A running, empty Orthanc."""
