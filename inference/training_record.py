@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.card import Quality, TrainingData
-
-SHIPPED = Path(__file__).parent / "shipped"
-"""Folder of the weights that come with the program."""
+from inference.weights.manifest import SHIPPED
 
 
 def training_data(name: str, folder: Path = SHIPPED) -> tuple[TrainingData, ...]:

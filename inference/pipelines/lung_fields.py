@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from inference.card import ModelCard, XRayInput
+from inference.card import NOT_FOR, RESEARCHERS, ModelCard, XRayInput
 from inference.findings import (
     Algorithm,
     Findings,
@@ -25,6 +25,7 @@ from inference.findings import (
     Site,
 )
 from inference.radiograph import Radiograph
+from inference.training_record import cross_validation, training_data
 from inference.weights import Shelf, combined_sha256
 
 if TYPE_CHECKING:  # it brings torch
@@ -58,10 +59,25 @@ CARD = ModelCard(
         "Right and left lung as regions; area in mm2 where the size of a pixel is known, shares in %; probability of "
         "lung as a map."
     ),
+    intended_users=RESEARCHERS,
+    not_for=(
+        *NOT_FOR,
+        "Finding or excluding any disease: it outlines lungs, and says nothing about what is in them.",
+        "Children, lateral or bedside lateral decubitus views, animals, photographs of a screen or a film.",
+    ),
     input=_INPUT,
     parameters={"network_grid": "256 x 256", "threshold": "most probable of background, right lung, left lung"},
+    training=(
+        "A small U-Net, trained from random weights by `python -m training.lung_fields`, split by patient, seeds fixed."
+    ),
+    training_data=training_data(_WEIGHTS),
+    assessment=(
+        "Cross-validated by patient on the images that it was trained with; never judged on images of another source, "
+        "nor against a second reader."
+    ),
+    quality=cross_validation(_WEIGHTS),
     limits=(
-        "Trained and judged on 83 images of 48 adult patients, most with COVID-19; no children, no normal cohort.",
+        "Trained and judged on a few dozen adult patients, most with COVID-19; no children, no normal cohort.",
         "Areas lie on the image receptor, where the patient is magnified, unless the pixel spacing was calibrated.",
         "The left lung includes the part behind the heart; both include what the ribs and diaphragm hide only in part.",
         "A wholly white lung, a removed lung, or a large effusion is outlined wrongly or not found.",

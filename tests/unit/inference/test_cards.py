@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference import training_record
 from inference.card import Quality, TrainingData, lacks
 from inference.pipelines import lung_densitometry
 from inference.registry import CARDS
@@ -123,7 +122,3 @@ def test_training_data_are_counted_by_origin_and_carry_the_attribution_that_thei
 def test_weights_without_a_record_leave_the_card_without_numbers(tmp_path):
     assert cross_validation("absent", tmp_path) == ()
     assert training_data("absent", tmp_path) == ()
-
-
-def test_records_are_read_from_the_folder_of_shipped_weights():
-    assert training_record.SHIPPED == ROOT / "inference/shipped"
