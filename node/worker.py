@@ -95,12 +95,15 @@ class JobOutcome:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-class _Stopwatch:
+class Stopwatch:
+    """Seconds of each stage."""
+
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Time what is done within."""
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 4)
@@ -157,21 +160,15 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
     Exception
         A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
     """
-    from dicom_out.build import build
-
-    watch = _Stopwatch()
-    inferred = spec.refusal or _infer(spec, device, watch)
+    watch = Stopwatch()
+    inferred = spec.refusal or infer(spec, device, watch)
     if isinstance(inferred, Refusal):
         return _refused(spec, inferred, watch)
-    findings, loaded = inferred
-    with watch.stage("build"):
-        objects = build(findings, loaded, _context(spec), demographics=_header(spec.demographics_path))
-    with watch.stage("write"):
-        results = tuple(_write(spec, item) for item in objects)
-    return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
+    return write(spec, *inferred, watch)
 
 
-def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Selected] | Refusal":
+def infer(spec: JobSpec, device: str, watch: Stopwatch) -> "tuple[Findings, Selected] | Refusal":
+    """Load what a job reads and run its pipeline on it; a refusal where the data do not fit."""
     from inference import registry, selected
     from inference.weights import WeightsRefusedError
 
@@ -185,7 +182,18 @@ def _infer(spec: JobSpec, device: str, watch: _Stopwatch) -> "tuple[Findings, Se
         return error.refusal
 
 
-def _refused(spec: JobSpec, refusal: Refusal, watch: _Stopwatch) -> JobOutcome:
+def write(spec: JobSpec, findings: Findings, loaded: "Selected", watch: Stopwatch) -> JobOutcome:
+    """Write the objects of what was found."""
+    from dicom_out.build import build
+
+    with watch.stage("build"):
+        objects = build(findings, loaded, _context(spec), demographics=_header(spec.demographics_path))
+    with watch.stage("write"):
+        results = tuple(_write(spec, item) for item in objects)
+    return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
+
+
+def _refused(spec: JobSpec, refusal: Refusal, watch: Stopwatch) -> JobOutcome:
     """Write the notice of a refusal, where a rule wants one."""
     if not spec.notices:
         return JobOutcome(refusal=refusal, timings=watch.seconds)
