@@ -55,7 +55,20 @@ class XRayInput:
 
     view_positions: tuple[str, ...] = ("PA", "AP")
     min_size: tuple[int, int] = (256, 256)
-    header_keywords: tuple[str, ...] = ("PhotometricInterpretation", "PatientOrientation")
+    header_keywords: tuple[str, ...] = (
+        "PhotometricInterpretation",
+        "ModalityLUTSequence",
+        "VOILUTSequence",
+        "VOILUTFunction",
+        "WindowCenter",
+        "WindowWidth",
+        "PixelPaddingValue",
+        "PixelPaddingRangeLimit",
+        "PatientOrientation",
+        "ImagerPixelSpacing",
+        "NominalScannedPixelSpacing",
+        "PixelAspectRatio",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,36 +4,32 @@ Made once by the indexer, kept as JSON beside the instance's row.
 
 References
 ----------
-PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series, C.7.2.2 Patient Study, C.8.11.1 DX Series.
-PS3.5 6.2 for the value representations AS and DA.
+PS3.3 C.7.6.2 Image Plane, C.8.2.1 CT Image, C.7.3.1 General Series, C.7.2.2 Patient Study, C.8.11.1 DX Series,
+C.11.1 Modality LUT, C.11.2 VOI LUT, 10.7 Pixel Spacing.
 """
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 
-_Number = TypeVar("_Number", int, float)
-_LIMIT = 2**31
-_AGE = re.compile(r"(\d{3})([DWMY])")
-_DAYS_IN_YEAR = 365.25
-_AGE_UNITS_IN_YEAR = {"D": _DAYS_IN_YEAR, "W": _DAYS_IN_YEAR / 7, "M": 12.0, "Y": 1.0}
-_VIEWS = {
-    "272479007": "PA",
-    "R-10214": "PA",
-    "399348003": "AP",
-    "R-10206": "AP",
-    "399173006": "LL",
-    "R-10236": "LL",
-    "399198007": "RL",
-    "R-10232": "RL",
-}
-"""CID 4010, in SNOMED CT and as older devices write it, in the terms of View Position (PS3.3 C.8.1.1)."""
+from node.attributes import (
+    acquired_at,
+    age_years,
+    decimal_of,
+    decimals_of,
+    lookup_tables_of,
+    text_of,
+    texts_of,
+    texts_of_items,
+    whole_number_of,
+)
+from node.coded_attributes import coded_body_part, coded_view, rejected_instances
+
+_EQUIPMENT = ("ContributingEquipmentSequence",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +37,9 @@ class InstanceHeader:
     """Attributes by their keyword; None or empty where absent or malformed.
 
     `patient_age_years` is Patient's Age (0010,1010), else the time from birth to study; `view_position` is View
-    Position (0018,5101), else what View Code Sequence (0054,0220) means by its terms.
+    Position (0018,5101), else what View Code Sequence (0054,0220) means by its terms; `body_part_examined` is Body
+    Part Examined (0018,0015), else what Anatomic Region Sequence (0008,2218) means. Of lookup tables a hash is kept.
+    `rejected_instance_uids` are those that a key object takes out.
     """
 
     sop_instance_uid: str
@@ -74,42 +72,40 @@ class InstanceHeader:
     view_position: str = ""
     contrast_bolus_agent: str = ""
     presentation_intent_type: str = ""
+    samples_per_pixel: int | None = None
+    photometric_interpretation: str = ""
+    patient_orientation: tuple[str, ...] = ()
+    window_center: tuple[float, ...] | None = None
+    window_width: tuple[float, ...] | None = None
+    voi_lut_function: str = ""
+    voi_lut_sequence: str = ""
+    modality_lut_sequence: str = ""
+    pixel_padding_value: int | None = None
+    pixel_padding_range_limit: int | None = None
+    imager_pixel_spacing: tuple[float, ...] | None = None
+    nominal_scanned_pixel_spacing: tuple[float, ...] | None = None
+    pixel_aspect_ratio: tuple[float, ...] | None = None
+    acquired_at: str = ""
+    irradiation_event_uid: tuple[str, ...] = ()
+    source_instance_uids: tuple[str, ...] = ()
+    rejected_instance_uids: tuple[str, ...] = ()
 
     @classmethod
     def from_dataset(cls, dataset: Dataset) -> "InstanceHeader":
         """Read the attributes from a data set."""
-        return cls(
-            sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
-            sop_class_uid=text_of(dataset, "SOPClassUID"),
-            series_instance_uid=text_of(dataset, "SeriesInstanceUID"),
-            frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID"),
-            modality=text_of(dataset, "Modality"),
-            image_type=_texts(dataset, "ImageType"),
-            series_number=_number(dataset, "SeriesNumber", int),
-            series_description=text_of(dataset, "SeriesDescription"),
-            body_part_examined=text_of(dataset, "BodyPartExamined"),
-            acquisition_number=_number(dataset, "AcquisitionNumber", int),
-            instance_number=_number(dataset, "InstanceNumber", int),
-            number_of_frames=_number(dataset, "NumberOfFrames", int),
-            rows=_number(dataset, "Rows", int),
-            columns=_number(dataset, "Columns", int),
-            pixel_spacing=_numbers(dataset, "PixelSpacing", 2),
-            slice_thickness=_number(dataset, "SliceThickness", float),
-            convolution_kernel="\\".join(_texts(dataset, "ConvolutionKernel")),
-            image_position_patient=_numbers(dataset, "ImagePositionPatient", 3),
-            image_orientation_patient=_numbers(dataset, "ImageOrientationPatient", 6),
-            rescale_slope=_number(dataset, "RescaleSlope", float),
-            rescale_intercept=_number(dataset, "RescaleIntercept", float),
-            study_description=text_of(dataset, "StudyDescription"),
-            patient_age_years=_age_years(dataset),
-            patient_sex=text_of(dataset, "PatientSex"),
-            patient_position=text_of(dataset, "PatientPosition"),
-            view_position=text_of(dataset, "ViewPosition") or _coded_view(dataset),
-            contrast_bolus_agent=text_of(dataset, "ContrastBolusAgent"),
-            presentation_intent_type=text_of(dataset, "PresentationIntentType"),
-            contributing_manufacturers=_texts_of_items(dataset, "ContributingEquipmentSequence", "Manufacturer"),
-            contributing_device_uids=_texts_of_items(dataset, "ContributingEquipmentSequence", "DeviceUID"),
-        )
+        plain: dict[str, Any] = {field_of(keyword): read(dataset, keyword) for keyword, read in _READERS.items()}
+        derived: dict[str, Any] = {
+            "view_position": plain["view_position"] or coded_view(dataset),
+            "body_part_examined": plain["body_part_examined"] or coded_body_part(dataset),
+            "convolution_kernel": "\\".join(texts_of(dataset, "ConvolutionKernel")),
+            "patient_age_years": age_years(dataset),
+            "acquired_at": acquired_at(dataset),
+            "contributing_manufacturers": texts_of_items(dataset, _EQUIPMENT, "Manufacturer"),
+            "contributing_device_uids": texts_of_items(dataset, _EQUIPMENT, "DeviceUID"),
+            "source_instance_uids": texts_of_items(dataset, ("SourceImageSequence",), "ReferencedSOPInstanceUID"),
+            "rejected_instance_uids": rejected_instances(dataset),
+        }
+        return cls(**(plain | derived))
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "InstanceHeader":
@@ -123,67 +119,58 @@ class InstanceHeader:
         return {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, "", ())}
 
 
-def _value(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - a DICOM value has no common type
-    try:
-        return dataset.get(keyword)
-    except Exception:  # noqa: BLE001 - a malformed element raises anything when its value is first read
-        return None
+def field_of(keyword: str) -> str:
+    """Return the name of the field of an attribute, given by its DICOM keyword: snake_case."""
+    words = keyword.replace("VOILUT", "VOI_LUT")  # the one keyword that joins two abbreviations
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words).lower()
 
 
-def text_of(dataset: Dataset, keyword: str) -> str:
-    """Return an attribute as text; empty where absent or malformed."""
-    value = _value(dataset, keyword)
-    return "" if value is None else str(value).strip()
+def _exactly(count: int) -> Callable[[Dataset, str], tuple[float, ...] | None]:
+    def read(dataset: Dataset, keyword: str) -> tuple[float, ...] | None:
+        values = decimals_of(dataset, keyword)
+        return values if values is not None and len(values) == count else None
+
+    return read
 
 
-def _texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
-    value = _value(dataset, keyword)
-    if value is None or value == "":
-        return ()
-    return (value.strip(),) if isinstance(value, str) else tuple(str(v).strip() for v in value)
-
-
-def _texts_of_items(dataset: Dataset, sequence: str, keyword: str) -> tuple[str, ...]:
-    """Return the values of an attribute in the items of a sequence; none where the sequence is malformed."""
-    items = _value(dataset, sequence)
-    if not isinstance(items, Sequence):
-        return ()
-    return tuple(text for item in items if (text := text_of(item, keyword)))
-
-
-def _number(dataset: Dataset, keyword: str, kind: type[_Number]) -> _Number | None:
-    """Return a number within the range of IS (PS3.5 6.2), as no database holds more; None where there is none."""
-    try:
-        number = kind(_value(dataset, keyword))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if abs(number) < _LIMIT else None
-
-
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    try:
-        values = tuple(float(v) for v in _value(dataset, keyword))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return values if len(values) == count and all(abs(value) < _LIMIT for value in values) else None
-
-
-def _coded_view(dataset: Dataset) -> str:
-    codes = _texts_of_items(dataset, "ViewCodeSequence", "CodeValue")
-    return next((_VIEWS[code] for code in codes if code in _VIEWS), "")
-
-
-def _age_years(dataset: Dataset) -> float | None:
-    if stated := _AGE.fullmatch(text_of(dataset, "PatientAge").upper()):
-        return round(int(stated[1]) / _AGE_UNITS_IN_YEAR[stated[2]], 2)
-    born, seen = _date(dataset, "PatientBirthDate"), _date(dataset, "StudyDate")
-    if born is None or seen is None or seen < born:
-        return None
-    return round((seen - born).days / _DAYS_IN_YEAR, 2)
-
-
-def _date(dataset: Dataset, keyword: str) -> date | None:
-    try:
-        return datetime.strptime(text_of(dataset, keyword), "%Y%m%d").date()  # noqa: DTZ007 - DA has no zone
-    except ValueError:
-        return None
+_TEXTS = (
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "SeriesDescription",
+    "BodyPartExamined",
+    "StudyDescription",
+    "PatientSex",
+    "PatientPosition",
+    "ViewPosition",
+    "ContrastBolusAgent",
+    "PresentationIntentType",
+    "PhotometricInterpretation",
+    "VOILUTFunction",
+)
+_WHOLE_NUMBERS = (
+    "SeriesNumber",
+    "AcquisitionNumber",
+    "InstanceNumber",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+)
+_PAIRS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+_READERS: Mapping[str, Callable[[Dataset, str], object]] = {
+    **dict.fromkeys(_TEXTS, text_of),
+    **dict.fromkeys(("ImageType", "PatientOrientation", "IrradiationEventUID"), texts_of),
+    **dict.fromkeys(_WHOLE_NUMBERS, whole_number_of),
+    **dict.fromkeys(("SliceThickness", "RescaleSlope", "RescaleIntercept"), decimal_of),
+    **dict.fromkeys(("WindowCenter", "WindowWidth"), decimals_of),
+    **dict.fromkeys(_PAIRS, _exactly(2)),
+    **dict.fromkeys(("ImagePositionPatient",), _exactly(3)),
+    **dict.fromkeys(("ImageOrientationPatient",), _exactly(6)),
+    **dict.fromkeys(("VOILUTSequence", "ModalityLUTSequence"), lookup_tables_of),
+}
+"""By keyword, of attributes that are kept as they stand."""

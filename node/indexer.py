@@ -26,8 +26,9 @@ from db.repository.intake import Intake, ReceivedInstance
 from db.session import Database
 from dicom_out.product import MANUFACTURER
 from handlers.quarantine import Quarantine
+from node.attributes import text_of
 from node.comparison import same_images
-from node.header import InstanceHeader, text_of
+from node.header import InstanceHeader
 
 logger = logging.getLogger(__name__)
 

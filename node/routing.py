@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from db.repository.settling import Arrival, StoredInstance
 from inference.card import ModelCard
 from inference.findings import Refusal
+from node.choices import Choice
 from node.config import Destination, Settle
 from node.rules import SOURCE, Origin, Rule, judge
-from node.selection import Choice, plausibility, select
-from node.stacks import Stack
+from node.selection import plausibility, rejected_by, select
+from node.stacks import XRAY_MODALITIES, Stack
 
 EXCLUDED = "rule"
 """Code of the decision about a stack that a rule's conditions exclude."""
-_XRAY = frozenset({"CR", "DX"})
 _CANDIDATES = 3
 
 
@@ -110,7 +110,7 @@ def quiet_time_s(arrivals: frozenset[Arrival], rules: Sequence[Rule], settle: Se
     The longest of the rules that may apply, as far as modality and AE titles say; a rule without a time of its own
     counts with that of the modality.
     """
-    xray = bool(arrivals) and {arrival.modality for arrival in arrivals} <= _XRAY
+    xray = bool(arrivals) and {arrival.modality for arrival in arrivals} <= XRAY_MODALITIES
     usual_s = settle.quiet_xray_s if xray else settle.quiet_ct_s
     return max((rule.quiet_s or usual_s for rule in rules if _may_apply(rule, arrivals)), default=usual_s)
 
@@ -130,8 +130,9 @@ def _choices(rule: Rule, card: ModelCard, stacks: Sequence[Stack], came: Mapping
     unmet = {
         id(stack): [v for v in judge(rule.conditions, stack, origin_of(stack, came)) if not v.met] for stack in stacks
     }
+    rejected = rejected_by(stacks)  # the rule's conditions exclude key objects
     meeting = [stack for stack in stacks if not unmet[id(stack)]]
-    chosen = {id(c.stack): c for c in select(meeting, card, every=rule.stacks == "all")}
+    chosen = {id(c.stack): c for c in select(meeting, card, every=rule.stacks == "all", rejected=rejected)}
     return [
         chosen.get(id(stack))
         or Choice(
@@ -152,7 +153,7 @@ def _refusals(rule: Rule, card: ModelCard, choices: Sequence[Choice]) -> dict[in
     refused = [choice for choice in choices if choice.refusal is not None]
     if not rule.notices or not refused or any(choice.runs for choice in choices):
         return {}
-    candidates = sorted(refused, key=lambda choice: plausibility(choice.stack), reverse=True)[:_CANDIDATES]
+    candidates = sorted(refused, key=lambda choice: plausibility(choice.stack, card), reverse=True)[:_CANDIDATES]
     reasons = " ".join(f"{_brief(c.stack)}: {c.refusal.reason}" for c in candidates if c.refusal)
     remedies = dict.fromkeys(c.refusal.remedy for c in candidates if c.refusal and c.refusal.remedy)
     refusal = Refusal(

@@ -1,6 +1,7 @@
-"""Study -> stacks: instances of a series that belong to one volume or were made alike.
+"""Study -> stacks: instances of a series that belong to one volume or were made alike; an X-ray image stands alone.
 
-A series is a transfer unit, not a volume: scanners put scouts, several acquisitions and reformats into one. Pure.
+A series is a transfer unit, not a volume: scanners put scouts, several acquisitions and reformats into one, and two
+views of a chest. Pure.
 
 References
 ----------
@@ -10,13 +11,27 @@ PS3.3 C.8.2.1.1.1 (Image Type of CT), C.7.6.2.
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+)
 
 from inference.geometry import MIN_PLANE_COSINE, plane_normal, slice_positions
 from node.header import InstanceHeader
+
+XRAY_MODALITIES = frozenset({"CR", "DX"})
+_XRAY_CLASSES = frozenset(
+    {
+        ComputedRadiographyImageStorage,
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+    }
+)
 
 
 class Plane(Enum):
@@ -31,10 +46,17 @@ class Plane(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stack:
-    """Instances that were made alike, ordered by position, or by instance number where they have none."""
+    """Instances that were made alike, ordered by position, or by instance number where they have none.
+
+    Attributes
+    ----------
+    number_in_series : int or None
+        What tells an X-ray image from the others of its series; None where it has none beside it.
+    """
 
     instances: tuple[InstanceHeader, ...]
     plane: Plane
+    number_in_series: int | None = None
 
     @property
     def first(self) -> InstanceHeader:
@@ -45,14 +67,14 @@ class Stack:
     def label(self) -> str:
         """How a person would name the stack."""
         first = self.first
-        parts = [
-            f"series {first.series_number}" if first.series_number is not None else "series without number",
-            first.series_description,
-            f"{first.slice_thickness:g} mm" if first.slice_thickness else "",
-            first.convolution_kernel,
-            self.plane.value if self.plane is not Plane.NONE else first.modality,
-        ]
+        series = f"series {first.series_number}" if first.series_number is not None else "series without number"
+        parts = [series, first.series_description, *(_xray_traits(self) if self.is_xray else _slice_traits(self))]
         return " · ".join(part for part in parts if part)
+
+    @property
+    def is_xray(self) -> bool:
+        """Whether it is one X-ray image, or says so."""
+        return _is_xray(self.first)
 
     @property
     def coverage_mm(self) -> float:
@@ -76,13 +98,59 @@ def split(instances: Iterable[InstanceHeader]) -> list[Stack]:
         for group in groups.values()
         for part in _split_acquisitions(group)
     ]
-    return sorted(stacks, key=lambda s: (s.first.series_number or 0, s.first.series_instance_uid, s.label))
+    return sorted(
+        _numbered(stacks),
+        key=lambda s: (s.first.series_number or 0, s.first.series_instance_uid, s.number_in_series or 0, s.label),
+    )
+
+
+def _slice_traits(stack: Stack) -> list[str]:
+    first = stack.first
+    return [
+        f"{first.slice_thickness:g} mm" if first.slice_thickness else "",
+        first.convolution_kernel,
+        stack.plane.value if stack.plane is not Plane.NONE else first.modality,
+    ]
+
+
+def _xray_traits(stack: Stack) -> list[str]:
+    first = stack.first
+    view = first.view_position or first.modality
+    return [
+        view if view.upper() != first.series_description.upper() else "",
+        first.presentation_intent_type.lower() if first.presentation_intent_type.upper() == "FOR PROCESSING" else "",
+        f"image {stack.number_in_series}" if stack.number_in_series is not None else "",
+    ]
+
+
+def _is_xray(instance: InstanceHeader) -> bool:
+    """Say whether an instance belongs to X-ray; many archives keep them as Secondary Capture."""
+    return instance.modality in XRAY_MODALITIES or instance.sop_class_uid in _XRAY_CLASSES
+
+
+def _numbered(stacks: Iterable[Stack]) -> list[Stack]:
+    """Give each X-ray image of a series that has several its number: as it is numbered, else from 1."""
+    by_series: dict[str, list[Stack]] = defaultdict(list)
+    numbered: list[Stack] = []
+    for stack in stacks:
+        (by_series[stack.first.series_instance_uid] if stack.is_xray else numbered).append(stack)
+    for images in by_series.values():
+        ordered = sorted(images, key=lambda s: (s.first.instance_number or 0, s.first.sop_instance_uid))
+        stated = [image.first.instance_number for image in ordered]
+        numbers = stated if None not in stated and len(set(stated)) == len(stated) else range(1, len(stated) + 1)
+        numbered += ordered if len(ordered) == 1 else map(_with_number, ordered, numbers)
+    return numbered
+
+
+def _with_number(stack: Stack, number: int | None) -> Stack:
+    return replace(stack, number_in_series=number)
 
 
 def _likeness(instance: InstanceHeader) -> tuple[object, ...]:
     orientation = instance.image_orientation_patient
     return (
         instance.series_instance_uid,
+        instance.sop_instance_uid if _is_xray(instance) else "",
         instance.sop_class_uid,
         instance.image_type[:3],
         tuple(round(v, 3) for v in orientation) if orientation else None,
