@@ -157,7 +157,7 @@ def dose_report(header: Header | None = None, **changes: Any) -> Dataset:  # noq
     own: dict[str, Any] = {"series_number": 999, "series_description": "Dose Report"}
     described = replace(header or Header(), **(own | changes))
     report = make_dose_report(described.study)
-    _identify(report, described, "SR", 1, sop_class_uid=str(report.SOPClassUID))
+    identify(report, described, "SR", 1, sop_class_uid=str(report.SOPClassUID))
     for keyword in ("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime"):
         delattr(report, keyword)
     return report
@@ -210,7 +210,7 @@ def _series(planes: Sequence[_Plane], header: Header) -> list[Dataset]:
 
 def _image(plane: _Plane, header: Header, instance_number: int) -> Dataset:
     dataset = Dataset()
-    _identify(dataset, header, "CT", instance_number, sop_class_uid=CTImageStorage)
+    identify(dataset, header, "CT", instance_number, sop_class_uid=CTImageStorage)
     dataset.ImageType = list(header.image_type)
     dataset.FrameOfReferenceUID = header.frame_of_reference
     dataset.PositionReferenceIndicator = ""
@@ -234,7 +234,7 @@ def _image(plane: _Plane, header: Header, instance_number: int) -> Dataset:
     return dataset
 
 
-def _identify(dataset: Dataset, header: Header, modality: str, instance_number: int, *, sop_class_uid: str) -> None:
+def identify(dataset: Dataset, header: Header, modality: str, instance_number: int, *, sop_class_uid: str) -> None:
     """Patient, study, series, equipment and instance: what every object of the study has."""
     sop_instance_uid = generate_uid(entropy_srcs=[header.series, header.uid_entropy, str(instance_number)])
     dataset.file_meta = FileMetaDataset()
