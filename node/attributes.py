@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence
 
 _Number = TypeVar("_Number", int, float)
 _LIMIT = 2**31
+_TO_THE_SECOND = re.compile(r"\d{6}(\.\d*)?")
 _AGE = re.compile(r"(\d{3})([DWMY])")
 _DAYS_IN_YEAR = 365.25
 _AGE_UNITS_IN_YEAR = {"D": _DAYS_IN_YEAR, "W": _DAYS_IN_YEAR / 7, "M": 12.0, "Y": 1.0}
@@ -96,18 +97,18 @@ def age_years(dataset: Dataset) -> float | None:
 
 
 def acquired_at(dataset: Dataset) -> str:
-    """Return when an image was acquired, as DT without zone; empty where not told to the second.
+    """Return date and time of acquisition; empty where they do not tell one exposure from the next.
 
-    Midnight sharp is what de-identification leaves of a time, and tells nothing.
+    De-identification leaves midnight of a time, and some devices write the time of the study into every image.
     """
     moment = re.split("[+-]", text_of(dataset, "AcquisitionDateTime"))[0]
+    day, time = moment[:8], moment[8:]
     if not moment:
-        moment = text_of(dataset, "AcquisitionDate") + text_of(dataset, "AcquisitionTime").replace(":", "")
-    whole, _, fraction = moment.partition(".")
-    if len(whole) < len("HHMMSS") or not whole.isdigit() or whole.endswith("000000"):
+        day, time = text_of(dataset, "AcquisitionDate"), text_of(dataset, "AcquisitionTime")
+    if not _TO_THE_SECOND.fullmatch(time) or time.startswith("000000") or time == text_of(dataset, "StudyTime"):
         return ""
-    fraction = fraction.rstrip("0")
-    return f"{whole}.{fraction}" if fraction else whole
+    whole, _, fraction = time.partition(".")
+    return f"{day} {whole}.{fraction.rstrip('0')}".strip(" .")
 
 
 def _value(dataset: Dataset, keyword: str) -> Any:  # noqa: ANN401 - a DICOM value has no common type

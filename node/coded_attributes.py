@@ -25,7 +25,7 @@ _TERMS = MappingProxyType(
     }
 )
 """Of View Position (PS3.3 C.8.1.1), where it has one for a code's meaning."""
-_OLDER: Mapping[str, str] = MappingProxyType({"R-10214": "PA", "51185008": "CHEST"})
+_OLDER: Mapping[str, str] = MappingProxyType({"R-10214": "PA", "51185008": "CHEST", "T-D3000": "CHEST"})
 """By the values of codes that the standard no longer lists."""
 _REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
 """For reasons of quality, of patient safety, of a wrong worklist entry, of a retention policy; DCM."""

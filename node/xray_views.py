@@ -41,7 +41,8 @@ class SeenView:
     source: str = ""
 
     def __str__(self) -> str:
-        return f"{self.view.value} by {self.source}" if self.source else self.view.value
+        says_as_much = self.source in {"", f"View Position {self.view.value}"}
+        return self.view.value if says_as_much else f"{self.view.value} by {self.source}"
 
 
 _INITIALS = re.compile(r"\b([AP])\.([AP])\b")
