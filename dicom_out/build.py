@@ -3,28 +3,25 @@
 Pure: the same findings, images and context give objects whose bytes are the same.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
 
 from dicom_out.context import ResultContext, ResultKind, Run
 from dicom_out.key_image import key_image
 from dicom_out.marks import marks
+from dicom_out.parametric_map import Frames, coarse_map, source_grid_map
+from dicom_out.part10 import deflated, encode
 from dicom_out.seg import segmentations
 from dicom_out.sr import report
 from dicom_out.study import references
-from dicom_out.uids import derived_uid
-from inference.findings import Findings
+from dicom_out.word_map import word_map
+from inference.findings import Findings, Heatmap
 from inference.radiograph import Radiograph
 from inference.selected import Selected
 
 __all__ = ["ResultContext", "ResultKind", "ResultObject", "build", "encode"]
-
-IMPLEMENTATION_CLASS_UID = derived_uid("implementation class")
-IMPLEMENTATION_VERSION_NAME = "OPACITY_NODE_0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -38,16 +35,31 @@ class ResultObject:
     index : int
         From 1 within its kind.
     dataset : Dataset
-        Complete, for `encode`.
+        Complete, but for the pixel data of a map.
+    frames : Frames or None
+        Those of a map, made while it is written.
     """
 
     kind: ResultKind
     index: int
     dataset: Dataset
+    frames: Frames | None = None
+
+    def file(self) -> Iterator[bytes]:
+        """Yield its DICOM file in parts: a map deflated, all else in Explicit VR Little Endian."""
+        if self.frames is None:
+            yield encode(self.dataset)
+        else:
+            yield from deflated(self.dataset, self.frames, self.frames.size)
 
 
 def build(
-    findings: Findings, source: Selected, context: ResultContext, *, demographics: Dataset | None = None
+    findings: Findings,
+    source: Selected,
+    context: ResultContext,
+    *,
+    demographics: Dataset | None = None,
+    maps: Collection[ResultKind] = (),
 ) -> tuple[ResultObject, ...]:
     """Write all objects of a result.
 
@@ -61,11 +73,13 @@ def build(
         The job.
     demographics : Dataset or None
         Header of the source instance whose patient and study attributes are right; None takes the first.
+    maps : collection of ResultKind
+        Which of `MAP` and `COARSE_MAP` to write of each heatmap; a radiograph has one only.
 
     Returns
     -------
     tuple of ResultObject
-        Segmentations, report, key image: an object comes after those it refers to, the picture last.
+        Segmentations, report, maps, key image: an object comes after those it refers to, the picture last.
 
     Raises
     ------
@@ -87,28 +101,26 @@ def build(
     objects = [ResultObject(kind=ResultKind.SEG, index=i, dataset=seg) for i, seg in enumerate(segs, start=1)]
     document = report(findings, drawn, segments, images, run)
     objects.append(ResultObject(kind=ResultKind.SR, index=1, dataset=document))
+    if maps:
+        objects += _maps(findings.heatmaps, source, images, run, maps)
     objects.append(ResultObject(kind=ResultKind.KEY_IMAGE, index=1, dataset=key_image(findings, drawn, source, run)))
     return tuple(objects)
 
 
-def encode(dataset: Dataset) -> bytes:
-    """Return the DICOM file of an object, Explicit VR Little Endian.
-
-    References
-    ----------
-    PS3.10 7.1.
-    """
-    meta = FileMetaDataset()
-    meta.FileMetaInformationVersion = b"\x00\x01"
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    dataset.file_meta = meta
-    buffer = BytesIO()
-    dcmwrite(buffer, dataset, enforce_file_format=True)
-    return buffer.getvalue()
+def _maps(
+    heatmaps: Sequence[Heatmap], source: Selected, images: Sequence[Dataset], run: Run, kinds: Collection[ResultKind]
+) -> Iterator[ResultObject]:
+    for index, heatmap in enumerate(heatmaps, start=1):
+        if isinstance(source, Radiograph) and not source.has_pixel_spacing:
+            dataset = word_map(heatmap, source, images[0], run, index)
+            yield ResultObject(kind=ResultKind.MAP, index=index, dataset=dataset)
+            continue
+        if ResultKind.MAP in kinds or isinstance(source, Radiograph):
+            written = source_grid_map(heatmap, source, images, run, index)
+            yield ResultObject(kind=ResultKind.MAP, index=index, dataset=written.dataset, frames=written.frames)
+        if ResultKind.COARSE_MAP in kinds and not isinstance(source, Radiograph):
+            written = coarse_map(heatmap, images, run, index)
+            yield ResultObject(kind=ResultKind.COARSE_MAP, index=index, dataset=written.dataset, frames=written.frames)
 
 
 def _check(findings: Findings, source: Selected) -> None:

@@ -31,3 +31,12 @@ COMMENT = Code("121106", "DCM", "Comment")
 
 SOURCE_IMAGE = Code("121322", "DCM", "Source Image for Image Processing Operation")
 """CID 7202 Source Image Purpose of Reference."""
+
+QUANTITY = Code("246205007", "SCT", "Quantity")
+"""Concept of Quantity Definition Sequence (0040,9220). PS3.3 C.7.6.16-12b."""
+
+CHEST = Code("51185008", "SCT", "Chest")
+"""Anatomic region of a map. CID 4031."""
+
+SPATIAL_RESAMPLING = Code("113085", "DCM", "Spatial resampling")
+"""How a map came from its images. CID 7203."""
