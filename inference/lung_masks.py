@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from inference.networks.lung_fields import LungProbabilities
+from inference.lung_probabilities import LungProbabilities
 
 RIGHT, LEFT = 0, 1
 
@@ -15,7 +15,7 @@ def lung_masks(found: LungProbabilities) -> NDArray[np.bool_]:
     Parameters
     ----------
     found : LungProbabilities
-        From `inference.networks.lung_fields.probabilities`.
+        From `inference.lung_probabilities.probabilities`.
 
     Returns
     -------

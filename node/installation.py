@@ -54,10 +54,11 @@ class Installation:
         Raises
         ------
         InstallationError
-            If it has no published file, is unpinned and that is not accepted, or what came is not the file.
+            If it is shipped, has no published file, is unpinned and that is not accepted, or what came is another.
         node.answers.DownloadError
             If it cannot be had.
         """
+        _check_not_shipped(slot)
         if slot.url is None:
             raise InstallationError(f"{slot.name}: nobody publishes these weights. Add your own: {slot.command}")
         if slot.pin is None and not accept_unpinned:
@@ -105,8 +106,9 @@ class Installation:
         Raises
         ------
         InstallationError
-            If it is not the pinned file, cannot be read as weights, or its outputs are not those of the slot.
+            If it is shipped, is not the pinned file, cannot be read as weights, or has other outputs than the slot.
         """
+        _check_not_shipped(slot)
         _check_kind(slot, source)
         _check_meaning(slot, outputs, thresholds or {})
         with self._locked():
@@ -134,8 +136,9 @@ class Installation:
         Raises
         ------
         InstallationError
-            If there are none.
+            If there are none, or they are shipped.
         """
+        _check_not_shipped(slot)
         with self._locked():
             installed = dict(self._records())
             record = installed.pop(slot.name, None)
@@ -227,6 +230,11 @@ def _record(
         outputs=outputs or slot.outputs,
         thresholds={**slot.thresholds, **thresholds},
     )
+
+
+def _check_not_shipped(slot: Slot) -> None:
+    if slot.shipped:
+        raise InstallationError(f"{slot.name} comes with opacity-node: there is nothing to install or to take away")
 
 
 def _check_kind(slot: Slot, source: Path) -> None:

@@ -29,7 +29,7 @@ def weights_table(standings: Sequence[Standing], settings: Config) -> Table:
         slot = standing.slot
         table.add_row(
             slot.name,
-            f"[{_COLOURS[standing.state]}]{standing.state.value}[/]",
+            f"[{_COLOURS[standing.state]}]{_state(standing)}[/]",
             (standing.sha256 or "")[:8],
             escape(slot.licence),
             escape("\n".join(_uses(standing, users))),
@@ -39,6 +39,10 @@ def weights_table(standings: Sequence[Standing], settings: Config) -> Table:
     if later:
         table.caption, table.caption_justify = "dim: of pipelines that this release does not have", "left"
     return table
+
+
+def _state(standing: Standing) -> str:
+    return "shipped" if standing.slot.shipped and standing.state is State.PRESENT else standing.state.value
 
 
 def _of_this_release(slot: Slot) -> bool:

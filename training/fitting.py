@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from inference.networks.lung_fields import LungFieldsNet, equalised
+from inference.lung_probabilities import equalised
+from inference.networks.lung_fields import LungFieldsNet
 from training.augmentation import augmented
 from training.chest_images import ChestImage
 

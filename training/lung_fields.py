@@ -1,7 +1,8 @@
 """Weights of `lung-fields`: cross-validated by patient, then trained on all.
 
 ``python -m training.lung_fields --data DIR --out DIR`` writes ``lung-fields.safetensors`` and, beside it,
-``lung-fields.json``: the recipe, every number, and whose images they were.
+``lung-fields.json``: the recipe, every number, and whose images they were. The folds' networks stay in ``DIR/folds``;
+called again, it judges them anew and trains only what a recipe of the same words has not made before.
 """
 
 import argparse
@@ -9,22 +10,20 @@ import hashlib
 import json
 import multiprocessing
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
 from training.chest_images import ChestImage, folds, read
-from training.fitting import Recipe, fit
-from training.judging import judge, summary
+from training.fitting import Recipe
+from training.judging import judge, judge_no_chests, judge_turned, refusals, summary, withstood
+from training.trained import NETWORK, Trained, trained
 
 NAME = "lung-fields"
-NETWORK = "lung-fields U-Net, 3 classes"
 
 
 def main(arguments: list[str]) -> int:
@@ -32,35 +31,42 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.lung_fields", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with index.csv, images/ and masks/")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--ct", type=Path, help="folder of a chest CT, whose planes are to be told from X-rays")
     parser.add_argument("--epochs", type=int, default=Recipe().epochs)
     parser.add_argument("--processes", type=int, default=2, help="folds at a time, of one thread each")
     given = parser.parse_args(arguments)
-    record = make(given.data, given.out, Recipe(epochs=given.epochs), processes=given.processes)
+    record = make(given.data, given.out, Recipe(epochs=given.epochs), ct=given.ct, processes=given.processes)
     print(json.dumps(record["unseen_patients"], indent=2))  # noqa: T201 - a command's answer
     return 0
 
 
-def make(data: Path, out: Path, recipe: Recipe, *, processes: int) -> dict[str, Any]:
+def make(data: Path, out: Path, recipe: Recipe, *, ct: Path | None = None, processes: int = 1) -> dict[str, Any]:
     """Cross-validate, train on all, write both files.
+
+    Parameters
+    ----------
+    data, out : Path
+        Folders of the images, and of the files to write.
+    recipe : Recipe
+        How to train.
+    ct : Path, optional
+        Folder of a chest CT.
+    processes : int
+        That train at a time.
 
     Returns
     -------
     dict
         What ``lung-fields.json`` says.
     """
-    began = time.monotonic()
-    images = read(data)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        held_out = [pool.submit(_fold, data, recipe, fold) for fold in range(recipe.folds)]
-        network = pool.submit(_state, data, recipe)
-        by_fold = [result.result() for result in held_out]
-        state = network.result()
-    out.mkdir(parents=True, exist_ok=True)
+    (out / "folds").mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(_fold, data, out, recipe, fold) for fold in range(recipe.folds)]
+        whole = pool.submit(_whole, data, out, recipe, ct)
+        by_fold = [part.result() for part in parts]
+        cpu_seconds, no_chests = whole.result()
+    judged = [image for fold in by_fold for image in fold["images"]]
     weights = out / f"{NAME}.safetensors"
-    save_file(
-        state, weights, metadata={"network": NETWORK, "recipe": str(recipe.version), "outputs": ", ".join(OUTPUTS)}
-    )
     record = {
         "network": NETWORK,
         "outputs": OUTPUTS,
@@ -70,26 +76,35 @@ def make(data: Path, out: Path, recipe: Recipe, *, processes: int) -> dict[str, 
         "bytes": weights.stat().st_size,
         "recipe": asdict(recipe),
         "torch": torch.__version__,
-        "minutes": round((time.monotonic() - began) / 60, 1),
-        "unseen_patients": summary([one for fold in by_fold for one in fold]),
-        "folds": [summary(fold) for fold in by_fold],
-        "by_image": [one for fold in by_fold for one in fold],
-        "trained_on": _attribution(images),
+        "cpu_minutes": round((cpu_seconds + sum(fold["cpu_seconds"] for fold in by_fold)) / 60, 1),
+        "unseen_patients": summary(judged),
+        "folds": [summary(fold["images"]) for fold in by_fold],
+        "withstood": withstood(judged),
+        "frontal_check": refusals(judged, [*no_chests, *(one for fold in by_fold for one in fold["turned"])]),
+        "by_image": [{name: value for name, value in image.items() if name != "hardships"} for image in judged],
+        "trained_on": _attribution(read(data)),
     }
-    (out / f"{NAME}.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return record
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    (out / f"{NAME}.json").write_text(f"{text}\n", encoding="utf-8")
+    said: dict[str, Any] = json.loads(text)
+    return said
 
 
-def _fold(data: Path, recipe: Recipe, fold: int) -> list[dict[str, Any]]:
+def _fold(data: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, Any]:
+    """Train on all folds but one, and judge by that one."""
     dealt = folds(read(data), count=recipe.folds, seed=recipe.seed)
     seen = [image for other, images in enumerate(dealt) if other != fold for image in images]
-    network = fit(seen, recipe, seed=recipe.seed + 1 + fold)
-    return [judge(network, image) for image in dealt[fold]]
+    made: Trained = trained(out / "folds" / f"{fold}.safetensors", seen, recipe, seed=recipe.seed + 1 + fold)
+    return {
+        "cpu_seconds": made.cpu_seconds,
+        "images": [judge(made.network, image) for image in dealt[fold]],
+        "turned": [one for image in dealt[fold] for one in judge_turned(made.network, image)],
+    }
 
 
-def _state(data: Path, recipe: Recipe) -> dict[str, torch.Tensor]:
-    network = fit(read(data), recipe, seed=recipe.seed)
-    return {name: value.contiguous() for name, value in network.state_dict().items()}
+def _whole(data: Path, out: Path, recipe: Recipe, ct: Path | None) -> tuple[float, list[dict[str, Any]]]:
+    made = trained(out / f"{NAME}.safetensors", read(data), recipe, seed=recipe.seed)
+    return made.cpu_seconds, judge_no_chests(made.network, seed=recipe.seed, ct=ct)
 
 
 def _attribution(images: list[ChestImage]) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from inference.training_record import cross_validation, training_data
 from inference.weights import Shelf, combined_sha256
 
 if TYPE_CHECKING:  # it brings torch
-    from inference.networks.lung_fields import LungProbabilities
+    from inference.lung_probabilities import LungProbabilities
 
 Mask = NDArray[np.bool_]
 
@@ -135,7 +135,8 @@ class LungFields:
         # torch and scipy are imported with these.
         from inference.frontal import frontal_check
         from inference.lung_masks import lung_masks
-        from inference.networks.lung_fields import LungFieldsNet, probabilities
+        from inference.lung_probabilities import probabilities
+        from inference.networks.lung_fields import LungFieldsNet
         from inference.weights.loading import load_network
 
         network = load_network(self._weights[_WEIGHTS], LungFieldsNet).to(device)

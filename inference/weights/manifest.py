@@ -1,7 +1,7 @@
 """What weights there are: `inference/weights.toml`, read and checked.
 
-A *slot* is a place for the weights of one network. It says which file belongs there, or that a site brings its own,
-and what the network's outputs mean.
+A *slot* is a place for the weights of one network. It says which file belongs there, that it comes with the program, or
+that a site brings its own, and what the network's outputs mean.
 """
 
 import tomllib
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from inference.weights.pins import Pin
 
 MANIFEST = Path(__file__).parents[1] / "weights.toml"
+SHIPPED = Path(__file__).parents[1] / "shipped"
+"""Folder of the weights that come with the program."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -47,7 +49,9 @@ class Slot(BaseModel):
     network : str
         What the weights are of; weights of another network do not fit.
     url : str or None
-        Where it is published; None where a site brings its own.
+        Where it is published; None where it is shipped, or a site brings its own.
+    shipped : bool
+        Whether it comes with the program, in `SHIPPED`.
     size, about_mib : int or None
         Bytes, exactly; mebibytes, where only that is known.
     pin : Pin or None
@@ -74,6 +78,7 @@ class Slot(BaseModel):
     form: Form = Form.STATE_DICT
     network: str
     url: Url | None = None
+    shipped: bool = False
     size: Annotated[int, Field(gt=0)] | None = None
     about_mib: Annotated[int, Field(gt=0)] | None = None
     pin: Pin | None = None
@@ -89,7 +94,9 @@ class Slot(BaseModel):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if self.pin is not None and self.url is None:
+        if self.shipped and (self.url is not None or self.pin is None):
+            raise ValueError("a shipped file has a pin and no url")
+        if self.pin is not None and self.url is None and not self.shipped:
             raise ValueError("a pin is of a published file; give its url")
         if self.form is Form.NNUNET_FOLDER and self.url is not None:
             raise ValueError("a folder has no url")
@@ -106,7 +113,9 @@ class Slot(BaseModel):
 
     @property
     def command(self) -> str:
-        """The command that installs it."""
+        """The command that installs it; what is shipped comes with the program, and needs none."""
+        if self.shipped:
+            return "install opacity-node anew"
         if self.url is None:
             return f"opacity-node models add {self.name} PATH"
         return f"opacity-node models fetch {self.name}" + ("" if self.pin else " --accept-unpinned")

@@ -40,8 +40,7 @@ class WrongWeightsError(WeightsRefusedError):
             Refusal(
                 code=WRONG,
                 reason=f"The weights {slot.name} cannot be used: {why}.",
-                remedy=f"Nothing was deleted; install the right ones ({slot.command}) or take these away "
-                f"(opacity-node models remove {slot.name}), then run what was refused ({RERUN}).",
+                remedy=f"Nothing was deleted; {_instead(slot)}, then run what was refused ({RERUN}).",
             )
         )
         self.slot = slot
@@ -55,3 +54,9 @@ def install_command(slots: Sequence[Slot]) -> str:
         consent = "" if all(slot.pin for slot in fetched) else " --accept-unpinned"
         commands.append(f"opacity-node models fetch {' '.join(slot.name for slot in fetched)}{consent}")
     return "; ".join([*commands, *(slot.command for slot in slots if not slot.url)])
+
+
+def _instead(slot: Slot) -> str:
+    if slot.shipped:
+        return slot.command
+    return f"install the right ones ({slot.command}) or take these away (opacity-node models remove {slot.name})"

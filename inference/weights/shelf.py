@@ -1,4 +1,4 @@
-"""The weights folder: which slots are filled, and with what they should be.
+"""The weights folder, and what is shipped beside it: which slots are filled, and with what they should be.
 
 Nothing is loaded unless it went through `Shelf.require` or `Shelf.find`: a file that is not what its pin or its record
 says is refused, and left where it is.
@@ -105,6 +105,11 @@ class Shelf:
             If there is no such slot.
         """
         slot = manifest.SLOTS[name]
+        if slot.shipped:
+            shipped = manifest.SHIPPED / slot.file
+            if not shipped.exists():
+                return Standing(slot=slot, state=State.MISSING, message=f"{shipped} is gone")
+            return _judge(slot, None, shipped, hashed=hashed)
         try:
             record = records.read(self.folder).get(name)
         except UnreadableRecordsError as error:

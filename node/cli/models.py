@@ -211,7 +211,7 @@ def _chosen(names: Sequence[str] | None, pipeline: str | None, *, every: bool) -
         fail(f"--pipeline {pipeline}: no weights belong to it; there are: {', '.join(sorted(known))}")
     chosen = [slot for slot in published if pipeline in (*slot.required_by, *slot.optional_for)]
     for slot in required_by(pipeline):
-        if not slot.url:
+        if not slot.url and not slot.shipped:
             errors.print(f"{pipeline} also needs your own: {slot.command}", markup=False, soft_wrap=True)
     return chosen
 

@@ -167,6 +167,13 @@ def test_what_nobody_publishes_cannot_be_fetched(declare, site, downloader):
         site.fetch(declare(), downloader)
 
 
+def test_a_shipped_file_is_neither_fetched_nor_added_nor_removed(declare, site, downloader, own):
+    slot = declare(shipped=True, pin=pinned(b"x"))
+    for call in (lambda: site.fetch(slot, downloader), lambda: site.add(slot, own), lambda: site.remove(slot)):
+        with pytest.raises(InstallationError, match="toy comes with opacity-node"):
+            call()
+
+
 def test_a_file_fetched_elsewhere_is_added_and_verified_by_its_pin(declare, site, folder, server, downloader, tmp_path):
     slot = declare(url=server.url("toy.pth"), pin=pinned(RIGHT))
     carried = tmp_path / "carried"

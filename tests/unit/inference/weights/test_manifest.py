@@ -7,12 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from inference.registry import CARDS
-from inference.weights import manifest
+from inference.weights import manifest, pins
 from inference.weights.manifest import Form, Slot
 from inference.weights.pins import PinKind
 
 SLOTS = list(manifest.SLOTS.values())
 PUBLISHED = [slot for slot in SLOTS if slot.url]
+SHIPPED = [slot for slot in SLOTS if slot.shipped]
 DOCUMENT = Path(__file__).parents[4] / "docs" / "weights.md"
 
 
@@ -20,6 +21,7 @@ def test_every_network_of_the_systems_to_come_has_its_slot():
     by_pipeline = {name for slot in SLOTS for name in (*slot.required_by, *slot.optional_for, *slot.training_start_for)}
     assert by_pipeline == {
         "lung-densitometry",
+        "lung-fields",
         "balaitous",
         "ct-severity",
         "opacity-ensemble",
@@ -46,6 +48,17 @@ def test_a_hash_in_a_files_name_is_a_prefix_of_its_pin(slot):
         assert slot.pin.value.startswith(hashed[1])
 
 
+@pytest.mark.parametrize("slot", SHIPPED, ids=lambda slot: slot.name)
+def test_a_shipped_file_lies_in_the_package_and_hashes_to_its_pin(slot):
+    assert slot.pin.fits(pins.of(manifest.SHIPPED / slot.file))
+    assert (manifest.SHIPPED / slot.file).stat().st_size == slot.size
+
+
+def test_every_shipped_file_has_a_slot():
+    weights = {path.name for path in manifest.SHIPPED.iterdir() if path.suffix not in (".json", ".py")}
+    assert weights - {"__pycache__"} == {slot.file for slot in SHIPPED}
+
+
 def test_only_the_files_of_zenodo_are_without_a_pin():
     assert [slot.name for slot in PUBLISHED if slot.pin is None] == ["balaitous-full", "balaitous-lung"]
 
@@ -59,8 +72,8 @@ def test_every_kind_of_pin_and_form_is_in_use():
 def test_every_slot_says_licence_network_and_the_command_that_fills_it(slot):
     assert slot.licence
     assert slot.network
-    verb = "fetch" if slot.url else "add"
-    assert slot.command.startswith(f"opacity-node models {verb} {slot.name}")
+    command = f"opacity-node models {'fetch' if slot.url else 'add'} {slot.name}"
+    assert slot.command.startswith("install opacity-node anew" if slot.shipped else command)
     assert ("--accept-unpinned" in slot.command) is (slot.url is not None and slot.pin is None)
 
 
@@ -76,7 +89,8 @@ def test_the_licence_table_of_the_documentation_has_every_slot_as_the_manifest_s
     )
     uses = [*slot.required_by, *(f"{p} (optional)" for p in slot.optional_for)]
     uses += [f"training {p}" for p in slot.training_start_for]
-    assert row[1:] == [", ".join(uses) or "-", size, pin if slot.url else "at `add`", slot.licence]
+    pin = f"{pin}, shipped" if slot.shipped else pin if slot.url else "at `add`"
+    assert row[1:] == [", ".join(uses) or "-", size, pin, slot.licence]
 
 
 def torchxrayvision(file):
@@ -120,6 +134,8 @@ GOOD = {"name": "toy", "title": "A toy", "file": "toy.pth", "network": "toy", "l
         ({"pin": {"kind": "md5", "value": "ab" * 16}, "url": "https://example.org/toy.pth"}, "sha256"),
         ({"pin": {"kind": "sha256-prefix", "value": "abc"}, "url": "https://example.org/toy.pth"}, "8 to 63"),
         ({"pin": {"kind": "sha256", "value": "ab" * 32}}, "give its url"),
+        ({"shipped": True}, "a pin and no url"),
+        ({"shipped": True, "pin": {"kind": "sha256", "value": "ab" * 32}, "url": "https://a.org/toy.pth"}, "no url"),
         ({"form": "nnunet-folder", "url": "https://example.org/toy"}, "no url"),
         ({"outputs": ["a", "a"]}, "same name"),
         ({"outputs": ["a"], "thresholds": {"b": 0.5}}, "thresholds of b"),

@@ -7,7 +7,7 @@ import pytest
 from dicom_out import uids
 from inference import registry
 from inference.findings import Algorithm
-from inference.weights import MissingWeightsError, Verified, WrongWeightsError, combined_sha256, pins, records
+from inference.weights import MissingWeightsError, Verified, WrongWeightsError, combined_sha256, manifest, pins, records
 from inference.weights.records import Record, Records
 from inference.weights.shelf import State
 from tests.slots import pinned, sha256
@@ -63,6 +63,39 @@ def test_another_file_of_that_name_is_wrong_and_stays(declare, shelf, put, data)
     assert "opacity-node models fetch toy" in refusal.remedy
     assert (sha256(data) in refusal.reason) is (len(data) == 5)
     assert path.read_bytes() == data
+
+
+@pytest.fixture
+def ship(declare, tmp_path, monkeypatch):
+    """Let a file come with the program, which its slot expects to hold `right`."""
+    monkeypatch.setattr(manifest, "SHIPPED", tmp_path / "shipped")
+    manifest.SHIPPED.mkdir()
+    declare({"name": "toy", "shipped": True, "pin": pinned(b"right"), "size": 5, "required_by": ["a-pipeline"]})
+    return (manifest.SHIPPED / "toy.pth").write_bytes
+
+
+def test_a_shipped_file_is_found_without_a_weights_folder(ship, shelf):
+    ship(b"right")
+    assert not shelf.folder.exists()
+    assert shelf.require_for("a-pipeline")["toy"].sha256 == sha256(b"right")
+
+
+def test_what_lies_in_the_weights_folder_does_not_stand_in_for_a_shipped_file(ship, shelf, put, installed):
+    ship(b"right")
+    put("toy.pth", b"other")
+    installed(toy=record(b"other", file="toy.pth"))
+    assert shelf.find("toy").path == manifest.SHIPPED / "toy.pth"
+
+
+def test_a_shipped_file_that_changed_or_is_gone_is_refused_with_the_remedy(ship, shelf):
+    with pytest.raises(MissingWeightsError) as missing:
+        shelf.require("toy")
+    ship(b"wrong")
+    with pytest.raises(WrongWeightsError) as wrong:
+        shelf.require("toy")
+    for caught in (missing, wrong):
+        assert "install opacity-node anew" in caught.value.refusal.remedy
+        assert "models" not in caught.value.refusal.remedy.replace("models rerun", "")
 
 
 def test_without_hashing_only_the_size_tells(declare, shelf, put):
