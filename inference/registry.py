@@ -4,14 +4,14 @@ Cards are imported with this module and cost nothing; a pipeline's networks and 
 is loaded, in the worker.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from inference.card import ModelCard
 from inference.findings import Findings, Refusal
-from inference.pipelines import lung_densitometry
+from inference.pipelines import lung_densitometry, lung_fields
 from inference.selected import Selected
 from inference.weights import Shelf
 
@@ -30,8 +30,13 @@ class Pipeline(Protocol[_Input]):
         """Run on the named torch device."""
 
 
-CARDS: Mapping[str, ModelCard] = MappingProxyType({lung_densitometry.CARD.name: lung_densitometry.CARD})
-_PIPELINES = {lung_densitometry.CARD.name: lung_densitometry.LungDensitometry}
+CARDS: Mapping[str, ModelCard] = MappingProxyType(
+    {card.name: card for card in (lung_densitometry.CARD, lung_fields.CARD)}
+)
+_PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
+    lung_densitometry.CARD.name: lung_densitometry.LungDensitometry,
+    lung_fields.CARD.name: lung_fields.LungFields,
+}
 
 
 def load(name: str, *, weights: Path) -> Pipeline[Any]:
