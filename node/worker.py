@@ -126,10 +126,14 @@ def enter(log_level: str, node_pid: int) -> None:
     die_with(node_pid)
     os.setpgid(0, 0)  # so that what a pipeline starts can be ended with it
     _offer_to_the_kernel()
-    # Its warnings quote the values of headers.
+    quieten()
+    logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
+
+
+def quieten() -> None:
+    """Keep libraries from warning: what they say quotes the values of headers."""
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("highdicom").setLevel(logging.WARNING)
-    logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
 
 
 def die_with(node_pid: int) -> None:
