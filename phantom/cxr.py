@@ -35,9 +35,9 @@ class RadiographPhantom:
         12 bit display values, bright is dense (MONOCHROME2); rows run to the feet, columns to the patient's left
         (frontal) or to posterior (lateral).
     right_lung, left_lung : ndarray of bool, same shape
-        Lung fields as a radiologist outlines them: where lung makes up at least 80 % of the ray's way within the
-        pleurae, which ends them at the silhouettes of diaphragm, mediastinum and right heart. In the left one the
-        heart counts as lung: it includes the retrocardiac area. Empty in a lateral view.
+        Lung fields as radiologists outline them: where lung makes up at least 80 % of the ray's way within the
+        pleurae, which ends them at the silhouettes of diaphragm and mediastinum. Heart and great vessels count as
+        lung as far as they stand out into it: the retrocardiac area belongs to the field. Empty in a lateral view.
     opacity : ndarray of bool, same shape
         Where planted opacity adds as much to a ray as 5 mm of water do, within the lung fields. Empty in a lateral
         view.
@@ -106,7 +106,7 @@ def make_radiograph(
     water = place(thickness.water) + place(_tubes(thickness, axis, np.random.default_rng([seed, 3])))
     display = develop(
         patient.depth * water,
-        place(thickness.right_lung + thickness.left_lung) > 0.5 * np.maximum(place(thickness.cage), 20),
+        place(thickness.lungs) > 0.5 * np.maximum(place(thickness.cage), 20),
         spacing_mm=spacing_mm,
         processing=patient.processing
         if axis == "frontal"
@@ -170,7 +170,7 @@ def _draw_opacities(random: np.random.Generator) -> tuple[Opacity, ...]:
 def _fields(thickness: Thickness) -> tuple[Floats, Floats, Floats]:
     """Scale what decides the masks so that 0.5 is their border."""
     way = np.maximum(thickness.cage, 6)
-    right, left = (0.5 / _LUNG_SHARE * lung / way for lung in (thickness.right_lung, thickness.left_lung))
+    right, left = (0.5 / _LUNG_SHARE * lung / way for lung in (thickness.right_field, thickness.left_field))
     return right, left, 0.5 / _OPACITY_MM * thickness.opacity
 
 
@@ -178,7 +178,7 @@ def _tubes(thickness: Thickness, axis: Axis, random: np.random.Generator) -> Flo
     """Bones, airway and vessels in mm of water; vessels only as far as there is lung."""
     still = _bones_and_airway(axis)
     branching = skeleton.project(skeleton.vessels(random), axis, step_mm=_TUBES_STEP_MM)
-    lungs = Image.fromarray(thickness.right_lung + thickness.left_lung).resize(still.shape[::-1])
+    lungs = Image.fromarray(thickness.lungs).resize(still.shape[::-1])
     return still + branching * np.clip(np.asarray(lungs) / 60, 0, 1)
 
 

@@ -71,16 +71,19 @@ class Thickness:
         Of water that would attenuate as much as all soft tissue and air.
     cage : ndarray
         Within the pleurae, whatever is there.
-    right_lung, left_lung : ndarray
-        Of lung; the left one with the heart, behind and before which lung lies.
+    right_field, left_field : ndarray
+        Of a side's lung, and of heart and great vessels as far as they stand out into it.
+    lungs : ndarray
+        Of lung.
     opacity : ndarray
         Of water that all planted opacities add within the lungs.
     """
 
     water: Floats
     cage: Floats
-    right_lung: Floats
-    left_lung: Floats
+    right_field: Floats
+    left_field: Floats
+    lungs: Floats
     opacity: Floats
 
 
@@ -97,13 +100,13 @@ def project(anatomy: Anatomy, opacities: Sequence[Opacity], axis: Axis) -> Thick
     """Sample the chest and add it up along y (frontal) or x (lateral)."""
     grid = _grid(axis)
     cage = _cage(grid)
-    middle = _mediastinum(grid)
-    heart = _heart(grid, anatomy.heart)
-    right, left = (np.minimum(cage, _above_diaphragm(grid, side, anatomy.breath_mm)) for side in (-1, 1))
-    behind_heart = np.minimum(left, heart) * (grid.x > 0)
-    free = 1 - np.maximum(middle, heart, out=middle)
-    right, left = (np.minimum(lung, free, out=lung) * (grid.x * side > 0) for lung, side in ((right, -1), (left, 1)))
-    lungs = right + left
+    core, heart = _core(grid), _heart_and_vessels(grid, anatomy.heart)
+    np.subtract(1, heart, out=heart)
+    right_field, left_field = (
+        np.minimum(np.minimum(cage, 1 - core), _above_diaphragm(grid, side, anatomy.breath_mm)) * (grid.x * side > 0)
+        for side in (-1, 1)
+    )
+    lungs = np.minimum(right_field + left_field, heart)
     density = np.maximum(_body(grid, anatomy, axis), cage)
     density -= (1 - _LUNG_DENSITY) * lungs
     density -= np.minimum(_gas(grid, anatomy.breath_mm), 1 - lungs)
@@ -119,8 +122,9 @@ def project(anatomy: Anatomy, opacities: Sequence[Opacity], axis: Axis) -> Thick
     return Thickness(
         water=through(density),
         cage=through(cage),
-        right_lung=through(right),
-        left_lung=through(np.maximum(left, behind_heart)),
+        right_field=through(right_field),
+        left_field=through(left_field),
+        lungs=through(lungs),
         opacity=through(opaque),
     )
 
@@ -198,42 +202,40 @@ def _cage(grid: _Grid) -> Floats:
     return _column(grid, 0, 0, cage_half_axes(grid.z)) * (grid.z > -220)
 
 
-def _mediastinum(grid: _Grid) -> Floats:
-    """Return the great vessels' column, wider towards the neck, with aorta, pulmonary trunk, cava and spine."""
+def _core(grid: _Grid) -> Floats:
+    """Return what lies in the middle, wider towards the neck, and the spine."""
     half_width = 23 + 46 * np.clip((grid.z - 55) / 70, 0, 1) ** 4
-    volume = _column(grid, 0, 5, (half_width, 70))
-    aorta = np.minimum(_column(grid, 24, 56, (12, 12)), _soft(grid.z - 55))
-    vein = np.minimum(_column(grid, -19, -15, (12, 12)), _soft(np.abs(grid.z - 20) - 60))
-    for part in (aorta, vein, _column(grid, 0, 82, (27, 30))):
-        np.maximum(volume, part, out=volume)
-    _paint(volume, grid, (16, 15, 46), (19, 45, 22))
-    _paint(volume, grid, (20, -12, 8), (18, 28, 34), lean=8)
-    return volume
+    core = _column(grid, 0, 5, (half_width, 70))
+    return np.maximum(core, _column(grid, 0, 82, (27, 30)), out=core)
 
 
-def _heart(grid: _Grid, size: float) -> Floats:
-    """Return left ventricle with its apex to the left and down, and right atrium."""
+def _heart_and_vessels(grid: _Grid, size: float) -> Floats:
+    """Return left ventricle with its apex to the left and down, right atrium, aorta, pulmonary trunk, upper cava."""
     volume = np.zeros(np.broadcast_shapes(grid.x.shape, grid.y.shape, grid.z.shape), np.float32)
     _paint(volume, grid, (28 * size, -28, -62), (42 * size, 44 * size, 70 * size), lean=36)
     _paint(volume, grid, (-8, -10, -56), (33 * size, 40 * size, 54 * size), lean=-6)
-    return volume
+    _paint(volume, grid, (16, 15, 46), (19, 45, 22))
+    _paint(volume, grid, (20, -12, 8), (18, 28, 34), lean=8)
+    _paint(volume, grid, (-14, -15, 20), (15, 14, 80))
+    aorta = np.minimum(_column(grid, 24, 56, (12, 12)), _soft(grid.z - 55))
+    return np.maximum(volume, aorta, out=volume)
 
 
 def _above_diaphragm(grid: _Grid, side: int, breath_mm: float) -> Floats:
     """Above a dome that falls steeply to the posterior and lateral recess and gently to the front and the heart."""
     top = (-88 if side < 0 else -101) + breath_mm
-    behind, before = np.clip(grid.y + 5, 0, None), np.clip(-grid.y - 5, 0, None)
+    behind, before = np.clip(grid.y - 15, 0, None), np.clip(-grid.y - 25, 0, None)
     lateral, medial = np.clip(side * grid.x - 62, 0, None), np.clip(62 - side * grid.x, 0, None)
-    fall = (lateral**2 / 85 + medial**2 / 170) + (behind**2 / 115 + before**2 / 200)
+    fall = (lateral**2 / 85 + medial**2 / 170) + (behind**2 / 80 + before**2 / 130)
     return _soft((top - grid.z) * np.float32(0.8) - fall * np.float32(0.8))
 
 
 def _gas(grid: _Grid, breath_mm: float) -> Floats:
     """Return the stomach's bubble and some gas in the colon's flexures."""
     volume = np.zeros(np.broadcast_shapes(grid.x.shape, grid.y.shape, grid.z.shape), np.float32)
-    _paint(volume, grid, (62, -20, -136 + breath_mm), (36, 28, 19), lean=-12)
-    _paint(volume, grid, (104, 10, -176 + breath_mm), (20, 20, 24), 0.7)
-    _paint(volume, grid, (-88, -10, -200 + breath_mm), (34, 18, 15), 0.6)
+    _paint(volume, grid, (64, -20, -146 + breath_mm), (28, 24, 14), 0.8, lean=-12)
+    _paint(volume, grid, (102, 10, -184 + breath_mm), (18, 18, 20), 0.6)
+    _paint(volume, grid, (-88, -10, -204 + breath_mm), (30, 16, 13), 0.6)
     return volume
 
 
@@ -246,7 +248,9 @@ def _body(grid: _Grid, anatomy: Anatomy, axis: Axis) -> Floats:
     breast = np.sqrt(np.clip(1 - across**2 - np.where(along > 0, along / 2.2, along) ** 2, 0, 1))
     front = np.where(grid.y < 0, np.float32(anatomy.breast_mm) * breast * np.where(along > 0, 1 / (1 + along), 1), 0)
     neck = 52 + fat / 2
-    trunk = _column(grid, 0, 0, (neck + (105 + fat / 2 - 6 * waist) * shoulder, 52 + (60 + fat) * shoulder + front))
+    wide, deep = neck + (105 + fat / 2 - 6 * waist) * shoulder, 52 + (60 + fat) * shoulder + front
+    # A trunk is between an ellipse and a box: of third power. Near its surface this is the distance from it.
+    trunk = _soft((np.abs(grid.x / wide) ** 3 + np.abs(grid.y / deep) ** 3 - 1) * np.minimum(wide, deep) / 3)
     if axis == "frontal":
         for side in (-1, 1):
             _paint(trunk, grid, (side * 160, 5, 66), (50 + anatomy.fat_mm / 2, 50, 62))

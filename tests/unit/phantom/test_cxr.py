@@ -17,7 +17,7 @@ def test_the_same_arguments_make_the_same_radiograph(radiograph):
 
 
 def test_seeds_make_patients_of_different_size():
-    areas = [make_radiograph(**SMALL, seed=seed).right_lung.sum() for seed in range(6)]
+    areas = [make_radiograph(**SMALL, seed=seed).right_lung.sum() for seed in range(4)]
     assert max(areas) > 1.1 * min(areas)
 
 
@@ -28,7 +28,7 @@ def test_it_is_a_12_bit_image_of_the_size_asked_for():
     assert 2500 < other.pixels.max() <= 4095
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_the_lungs_lie_on_their_sides_are_dark_and_as_large_as_a_persons(seed):
     radiograph = make_radiograph(**SMALL, seed=seed, opacity=False)
     right, left = radiograph.right_lung, radiograph.left_lung
