@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from inference.registry import CARDS
 from inference.wording import unit_shown
 from node.rules import Rule, asks
+from node.selection import modalities_of
+from node.stacks import XRAY_MODALITIES
 
 console = Console()
 errors = Console(stderr=True)
@@ -120,15 +124,22 @@ def show_rule(rule: Rule) -> None:
     """Print what a rule asks and does."""
     lines = (
         ("when", "; ".join(asks(rule.conditions)) or "always"),
-        (
-            "runs",
-            f"{', '.join(rule.pipelines)} on {'the best stack' if rule.stacks == 'best' else 'every stack'} that fits",
-        ),
+        ("runs", "; ".join(_runs(rule))),
         ("results to", (", ".join(rule.destinations) or "nobody") + ("; notices too" if rule.notices else "")),
         ("priority", f"{rule.priority}" + (f" · quiet time {rule.quiet_s:g} s" if rule.quiet_s else "")),
     )
     console.print(f"rule [bold]{escape(rule.name)}[/]", highlight=False)
     console.print(fields_shown(lines))
+
+
+def _runs(rule: Rule) -> Iterator[str]:
+    """Yield which pipelines run on what."""
+    xray = [name for name in rule.pipelines if modalities_of(CARDS[name]) == XRAY_MODALITIES]
+    others = [name for name in rule.pipelines if name not in xray]
+    if others:
+        yield f"{', '.join(others)} on {'the best stack' if rule.stacks == 'best' else 'every stack'} that fits"
+    if xray:
+        yield f"{', '.join(xray)} on every image that fits"
 
 
 def fields_shown(lines: tuple[tuple[str, str], ...]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 from inference.registry import CARDS
 from node.rules import SOURCE
+from node.selection import modalities_of
 
 Table = Mapping[str, Any]
 
@@ -33,13 +34,37 @@ def _of_rule(rule: Table, destinations: Sequence[str]) -> Iterator[str]:
     about = f"rule {rule.get('name')!r}"
     for name in _unknown(rule.get("pipelines"), CARDS):
         yield f"pipelines: {about} names the pipeline {name!r}; there are: {', '.join(CARDS)}"
+    yield from _never_meet(rule, about)
     for name in _unknown(rule.get("destinations"), (*destinations, SOURCE)):
         yield f"destinations: {about} names the destination {name!r}; there are: {', '.join((*destinations, SOURCE))}"
-    when = rule.get("when")
-    if isinstance(when, Mapping) and when.get("modality") and rule.get("modality"):
+    if _when(rule).get("modality") and rule.get("modality"):
         yield f"when.modality: {about} asks for a modality twice; leave one out"
     if rule.get("notices") and not rule.get("destinations"):
         yield f"notices: {about} has no destinations that its notices could go to; name one"
+
+
+def _never_meet(rule: Table, about: str) -> Iterator[str]:
+    """Yield pipelines that read none of the modalities that a rule asks for."""
+    asked = _modalities(rule.get("modality")) or _modalities(_when(rule).get("modality"))
+    named = rule.get("pipelines")
+    for name in named if asked and isinstance(named, list | tuple) else ():
+        card = CARDS.get(name) if isinstance(name, str) else None
+        if card is not None and asked.isdisjoint(read := modalities_of(card)):
+            these = ", ".join(f'"{modality}"' for modality in sorted(read))
+            yield (
+                f"pipelines: {about} is for {' and '.join(sorted(asked))}, which {name!r} does not read; "
+                f"give it a rule with modality = [{these}]"
+            )
+
+
+def _modalities(given: object) -> frozenset[str]:
+    several = (given,) if isinstance(given, str) else given
+    return frozenset(m for m in several if isinstance(m, str)) if isinstance(several, list | tuple) else frozenset()
+
+
+def _when(rule: Table) -> Table:
+    when = rule.get("when")
+    return when if isinstance(when, Mapping) else {}
 
 
 def _unknown(named: object, known: Container[object]) -> list[str]:

@@ -29,7 +29,7 @@ when = { modality = "CT", series_description = "^(?!.*scout)", slice_count = { m
 [[rules]]
 name = "x-ray"
 modality = ["CR", "DX"]
-pipelines = ["lung-densitometry"]
+pipelines = ["lung-fields"]
 priority = "stat"
 """
 

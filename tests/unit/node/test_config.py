@@ -115,6 +115,37 @@ def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path
     assert len(said.splitlines()) == 13
 
 
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (
+            'modality = "CT"\npipelines = ["lung-densitometry", "lung-fields"]',
+            'is for CT, which \'lung-fields\' does not read; give it a rule with modality = ["CR", "DX"]',
+        ),
+        (
+            'when = { modality = ["CR", "DX"] }\npipelines = ["lung-densitometry"]',
+            "is for CR and DX, which 'lung-densitometry' does not read; give it a rule with modality = [\"CT\"]",
+        ),
+    ],
+)
+def test_a_pipeline_that_reads_none_of_a_rules_modalities_is_an_error_with_its_remedy(tmp_path, rule, said):
+    with pytest.raises(ConfigError) as error:
+        config.load(write(tmp_path, f'[[rules]]\nname = "a"\n{rule}\n'))
+    assert f"rules[0].pipelines: rule 'a' {said}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'modality = "DX"\npipelines = ["lung-fields"]',
+        'modality = ["CT", "DX"]\npipelines = ["lung-densitometry", "lung-fields"]',
+        'pipelines = ["lung-densitometry", "lung-fields"]',
+    ],
+)
+def test_a_pipeline_may_stand_in_any_rule_whose_images_it_could_read(tmp_path, rule):
+    assert config.load(write(tmp_path, f'[[rules]]\nname = "a"\n{rule}\n'))
+
+
 @pytest.mark.parametrize(("given", "number"), [('"STAT"', 100), ('"high"', 50), ('"routine"', 0), ("7", 7)])
 def test_a_priority_is_a_name_or_a_number(tmp_path, given, number):
     assert config.load(write(tmp_path, f"{RULE}priority = {given}\n")).rules[0].priority == number
