@@ -6,11 +6,12 @@ refused, `results/` what we made. A file appears under its name only when it is 
 """
 
 import fcntl
+import hashlib
 import os
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,29 @@ def write_durably(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+class Hashed:
+    """Parts of a file on their way to where it is written.
+
+    Attributes
+    ----------
+    size : int
+        Bytes that went by.
+    sha256 : hashlib's object
+        Over them.
+    """
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._parts:
+            self.size += len(part)
+            self.sha256.update(part)
+            yield part
 
 
 def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:

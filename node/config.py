@@ -112,6 +112,8 @@ class Destination(Section):
     port: Port
     ae_title: AETitle
     storage_commitment: bool = False
+    objects: tuple[Literal["report", "segmentation", "key-image"], ...] = ("report", "segmentation", "key-image")
+    maps: Literal["source-grid", "coarse", "none"] = "none"
 
     @field_validator("name")
     @classmethod
@@ -142,7 +144,9 @@ class Config(BaseSettings):
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
     log: Log = Log()
-    destinations: tuple[Destination, ...] = (Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC"),)
+    destinations: tuple[Destination, ...] = (
+        Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC", maps="source-grid"),
+    )
     rules: tuple[Rule, ...] = (
         Rule(name="chest CT", modality=("CT",), pipelines=("lung-densitometry",), destinations=("pacs",)),
     )

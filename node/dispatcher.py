@@ -1,5 +1,6 @@
 """Queued jobs -> engine -> results, deliveries and success in one transaction."""
 
+import functools
 import logging
 import queue
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from db.repository import jobs
 from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
 from db.session import Database
 from inference.findings import Refusal
+from node import wanted
 from node.config import Config
 from node.ending import Ending, Failure
 from node.engine import LocalEngine
@@ -111,6 +113,7 @@ class Dispatcher:
             series_number=self._config.results.series_number,
             series_description_prefix=self._config.results.series_description_prefix,
             notices=job.notices,
+            maps=wanted.maps(self._config, job.destinations, job.pipeline),
             refusal=None if job.refusal is None else Refusal(**job.refusal),
         )
 
@@ -139,16 +142,20 @@ class Dispatcher:
     def _record(self, spec: JobSpec, outcome: JobOutcome) -> None:
         now = datetime.now(UTC)
         results = [_new_result(r) for r in outcome.results]
+        wants = functools.partial(self._wants, spec.pipeline)
         with self._database.write() as session:
             if outcome.refusal is not None:
                 refusal = outcome.refusal
-                jobs.refuse(session, spec.job_id, now=now, code=refusal.code, message=str(refusal), results=results)
+                jobs.refuse(
+                    session, spec.job_id, now=now, code=refusal.code, message=str(refusal), results=results, wants=wants
+                )
             else:
                 jobs.succeed(
                     session,
                     spec.job_id,
                     now=now,
                     results=results,
+                    wants=wants,
                     timings=dict(outcome.timings),
                     summary=outcome.summary,
                 )
@@ -158,6 +165,9 @@ class Dispatcher:
             f"refused: {outcome.refusal}" if outcome.refusal else f"succeeded with {len(outcome.results)} objects",
             extra={"action": "job", "job": spec.job_id},
         )
+
+    def _wants(self, pipeline: str, destination: str, kind: str) -> bool:
+        return wanted.wants(self._config, destination, pipeline, kind)
 
     def _record_failure(self, spec: JobSpec, failure: Failure) -> None:
         if failure.ending is Ending.STOPPED:

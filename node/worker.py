@@ -5,7 +5,6 @@ run of the same job writes the same bytes.
 """
 
 import ctypes
-import hashlib
 import logging
 import os
 import signal
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pydicom
 
-from db.files import make_folder_durably, write_durably
+from db.files import Hashed, make_folder_durably, write_durably
 from inference.findings import Findings, Measurement, Refusal, SelectionRefusedError
 
 if TYPE_CHECKING:  # imported by the worker's own process alone
@@ -46,6 +45,8 @@ class JobSpec:
         Reports that this job's report replaces: SOP Class, SOP Instance and Series Instance UID.
     notices : bool
         Whether a refusal is written as a notice.
+    maps : tuple of str
+        Kinds of maps that are written.
     refusal : Refusal or None
         Known before the start: nothing runs, and only the notice is written.
     created_at : datetime
@@ -68,6 +69,7 @@ class JobSpec:
     series_number: int
     series_description_prefix: str
     notices: bool = False
+    maps: tuple[str, ...] = ()
     refusal: Refusal | None = None
 
 
@@ -188,10 +190,16 @@ def infer(spec: JobSpec, device: str, watch: Stopwatch) -> "tuple[Findings, Sele
 
 def write(spec: JobSpec, findings: Findings, loaded: "Selected", watch: Stopwatch) -> JobOutcome:
     """Write the objects of what was found."""
-    from dicom_out.build import build
+    from dicom_out.build import ResultKind, build
 
     with watch.stage("build"):
-        objects = build(findings, loaded, _context(spec), demographics=_header(spec.demographics_path))
+        objects = build(
+            findings,
+            loaded,
+            _context(spec),
+            demographics=_header(spec.demographics_path),
+            maps=[ResultKind(kind) for kind in spec.maps],
+        )
     with watch.stage("write"):
         results = tuple(_write(spec, item) for item in objects)
     return JobOutcome(results=results, timings=watch.seconds, summary=summarise(findings))
@@ -238,21 +246,19 @@ def _header(path: Path) -> "Dataset":
 
 
 def _write(spec: JobSpec, item: Any) -> ResultFile:  # noqa: ANN401 - a ResultObject, imported late
-    from dicom_out.build import encode
-
-    data = encode(item.dataset)
     folder = spec.storage / spec.result_folder
     make_folder_durably(folder)
     relative = spec.result_folder / f"{item.kind.value}-{item.index}.dcm"
-    write_durably(spec.storage / relative, (data,))
+    parts = Hashed(item.file())
+    write_durably(spec.storage / relative, parts)
     return ResultFile(
         kind=item.kind.value,
         sop_instance_uid=str(item.dataset.SOPInstanceUID),
         sop_class_uid=str(item.dataset.SOPClassUID),
         series_instance_uid=str(item.dataset.SeriesInstanceUID),
         path=str(relative),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        size=parts.size,
+        sha256=parts.sha256.hexdigest(),
         device_uid=str(item.dataset.ContributingEquipmentSequence[0].DeviceUID),
     )
 

@@ -3,7 +3,7 @@
 Every start is counted before it happens, in a transaction of its own, so that no crash can lose the count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,7 @@ class StartedJob:
     """Of the instance whose patient and study attributes results take."""
     predecessors: tuple[dict[str, Any], ...]
     """Reports that this job's report replaces."""
+    destinations: tuple[str, ...]
     notices: bool
     refusal: dict[str, Any] | None
 
@@ -49,6 +50,15 @@ class NewResult:
     size: int
     sha256: str
     device_uid: str
+
+
+Wants = Callable[[str, str], bool]
+"""Says whether a destination gets objects of a kind."""
+
+
+def everything(_destination: str, _kind: str) -> bool:
+    """Have every destination get every object."""
+    return True
 
 
 class UnequalResultError(Exception):
@@ -93,6 +103,7 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
         paths=tuple(instance.path for instance in instances),
         demographics_path=_demographics_path(session, study, instances),
         predecessors=tuple(job.predecessors),
+        destinations=tuple(job.destinations),
         notices=job.notices,
         refusal=job.refusal,
     )
@@ -156,8 +167,9 @@ def succeed(
     results: Sequence[NewResult],
     timings: dict[str, Any],
     summary: dict[str, Any],
+    wants: Wants = everything,
 ) -> None:
-    """Record results, deliveries and success together.
+    """Record results, deliveries to those that want them, and success together.
 
     Raises
     ------
@@ -167,11 +179,18 @@ def succeed(
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.SUCCEEDED, now, None, None
     job.timings, job.summary = timings, summary
-    _record_results(session, job, results, now=now)
+    _record_results(session, job, results, wants, now=now)
 
 
 def refuse(
-    session: Session, job_id: int, *, now: datetime, code: str, message: str, results: Sequence[NewResult] = ()
+    session: Session,
+    job_id: int,
+    *,
+    now: datetime,
+    code: str,
+    message: str,
+    results: Sequence[NewResult] = (),
+    wants: Wants = everything,
 ) -> None:
     """Record that the data do not fit, and the notice that says so; the job is never retried.
 
@@ -182,7 +201,7 @@ def refuse(
     """
     job = session.get_one(Job, job_id)
     job.state, job.finished_at, job.code, job.message = JobState.REFUSED, now, code, message
-    _record_results(session, job, results, now=now)
+    _record_results(session, job, results, wants, now=now)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,7 +255,7 @@ def requeue_running(session: Session) -> int:
     return len(outcome.all())
 
 
-def _record_results(session: Session, job: Job, results: Sequence[NewResult], *, now: datetime) -> None:
+def _record_results(session: Session, job: Job, results: Sequence[NewResult], wants: Wants, *, now: datetime) -> None:
     state, message = DeliveryState.PENDING, None
     if job.superseded_by_id is not None:
         state, message = DeliveryState.CANCELLED, superseding.taken_over_by(job.superseded_by_id)
@@ -255,4 +274,5 @@ def _record_results(session: Session, job: Job, results: Sequence[NewResult], *,
         session.add_all(
             Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now, message=message)
             for name in job.destinations
+            if wants(name, result.kind)
         )

@@ -45,11 +45,18 @@ name = "demo-pacs"
 host = "127.0.0.1"
 port = {pacs_port}
 ae_title = "{pacs_ae_title}"
+maps = "source-grid"
 
 [[rules]]
 name = "chest CT"
 modality = "CT"
 pipelines = ["lung-densitometry"]
+destinations = ["demo-pacs"]
+
+[[rules]]
+name = "chest X-ray"
+modality = ["CR", "DX"]
+pipelines = ["lung-fields"]
 destinations = ["demo-pacs"]
 """
 
