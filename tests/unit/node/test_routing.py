@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.repository.settling import Arrival
-from inference.card import CTInput, KernelPreference, ModelCard
+from inference.card import CTInput, KernelPreference, ModelCard, XRayInput
 from node.config import Destination, Settle
 from node.routing import quiet_time_s, route
 from node.rules import Origin, Rule
 from node.stacks import split
-from tests.unit.node.headers import axial
+from tests.unit.node.headers import axial, for_processing, lateral, xray
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PACS = Destination(name="pacs", host="127.0.0.1", port=1, ae_title="PACS")
@@ -23,7 +23,8 @@ def card(name, **changes):
     return ModelCard(name=name, version="1", title="", purpose="", output="", input=CTInput(**values))
 
 
-CARDS = {"any": card("any"), "thin": card("thin", thickness_mm=(0.3, 2.0))}
+LUNGS = ModelCard(name="lungs", version="1", title="", purpose="", output="", input=XRayInput())
+CARDS = {"any": card("any"), "thin": card("thin", thickness_mm=(0.3, 2.0)), "lungs": LUNGS}
 
 
 def rule(name="r", **changes):
@@ -48,7 +49,12 @@ SOFT, SHARP = axial("1.3"), axial("1.2", convolution_kernel="B70f", series_numbe
 SCOUT = axial("1.1", count=1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), series_description="SCOUT")
 HEAD = axial("1.5", body_part_examined="HEAD", series_number=7)
 DOSE_REPORT = axial("1.4", count=1, modality="SR", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.67")
-XRAY = axial("1.6", count=1, modality="DX", sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1")
+XRAY = [xray("1.6.1")]
+REPEAT = [xray("1.6.2", instance_number=2)]
+LATERAL = [lateral("1.8.1")]
+REJECTION = [
+    xray("1.9.1", modality="KO", sop_class_uid="1.2.840.10008.5.1.4.1.1.88.59", rejected_instance_uids=("1.6.2",))
+]
 
 
 def by_series(routes):
@@ -112,6 +118,40 @@ def test_no_notice_where_one_stack_runs_or_the_conditions_exclude_all_or_nobody_
     assert not any(r.refusal for r in routed(HEAD, rule()))
 
 
+XRAY_RULE = {"modality": ["CR", "DX"], "pipelines": ["lungs"]}
+
+
+def test_every_frontal_image_runs_whatever_a_rule_says_of_stacks():
+    for stacks in ("best", "all"):
+        routes = routed([*XRAY, *REPEAT, *LATERAL], rule(stacks=stacks, **XRAY_RULE))
+        assert [r.choice.runs for r in routes] == [True, True, False]
+
+
+def test_a_key_object_counts_though_the_rule_asks_for_x_ray_alone():
+    routes = {r.choice.stack.first.sop_instance_uid: r for r in routed([*XRAY, *REPEAT, *REJECTION], rule(**XRAY_RULE))}
+    assert routes["1.6.1"].choice.runs
+    assert routes["1.6.2"].choice.code == "rejected"
+    assert routes["1.9.1"].choice.code == "rule"
+
+
+def test_a_study_without_a_frontal_image_gets_one_notice_on_the_one_nearest_to_it():
+    routes = routed([*LATERAL, for_processing("1.4.1")], rule(notices=True, **XRAY_RULE))
+    (told,) = [r for r in routes if r.refusal]
+    assert told.choice.stack.first.sop_instance_uid == "1.4.1"
+    assert "for processing" in told.refusal.reason
+    assert "lateral" in told.refusal.reason
+    assert "Send the image for presentation." in told.refusal.remedy
+    assert not any(r.refusal for r in routed([*XRAY, *LATERAL], rule(notices=True, **XRAY_RULE)))
+
+
+def test_a_rule_without_a_modality_says_of_each_image_what_its_pipelines_read():
+    routes = routed([*SOFT, *XRAY], rule(modality=None, pipelines=["any", "lungs"]))
+    said = {(r.pipeline.name, r.choice.stack.first.modality): r.choice.reason for r in routes}
+    assert said["any", "DX"] == "Not a CT image (DX)."
+    assert said["lungs", "CT"] == "This is CT; the pipeline reads X-ray images (CR, DX)."
+    assert len([r for r in routes if r.choice.runs]) == 2
+
+
 def arrivals(*triples):
     return frozenset(Arrival(modality=m, calling_ae_title=c, called_ae_title="N") for m, c in triples)
 
@@ -130,9 +170,18 @@ def test_the_longest_quiet_time_of_the_rules_that_may_apply_counts():
     assert quiet_time_s(arrivals(), [], settle) == 60
 
 
-STUDIES = st.sets(st.sampled_from(["SOFT", "SHARP", "SCOUT", "HEAD", "DOSE_REPORT", "XRAY"]), min_size=1).map(
-    lambda names: [header for name in sorted(names) for header in globals()[name]]
-)
+def test_x_ray_studies_wait_their_own_time_unless_slices_came_too():
+    settle = Settle(quiet_ct_s=60, quiet_xray_s=15)
+    chest = rule("x", **XRAY_RULE)
+    assert quiet_time_s(arrivals(("DX", "ER"), ("CR", "X")), [rule(), chest], settle) == 15
+    assert quiet_time_s(arrivals(("CR", "ER")), [rule(), rule("y", quiet_s=5, **XRAY_RULE)], settle) == 5
+    assert quiet_time_s(arrivals(("DX", "ER"), ("CT", "X")), [rule(), chest], settle) == 60
+
+
+STUDIES = st.sets(
+    st.sampled_from(["SOFT", "SHARP", "SCOUT", "HEAD", "DOSE_REPORT", "XRAY", "REPEAT", "LATERAL", "REJECTION"]),
+    min_size=1,
+).map(lambda names: [header for name in sorted(names) for header in globals()[name]])
 WHENS = st.fixed_dictionaries(
     {},
     optional={
@@ -154,7 +203,7 @@ RULES = st.builds(
         destinations=["source", "pacs"],
     ),
     WHENS,
-    st.sampled_from([["any"], ["thin"], ["any", "thin"]]),
+    st.sampled_from([["any"], ["thin"], ["any", "thin"], ["lungs"], ["any", "lungs"]]),
     st.sampled_from(["best", "all"]),
     st.booleans(),
     st.integers(0, 99),
@@ -173,7 +222,7 @@ def test_every_stack_gets_one_decision_per_applying_rule_and_pipeline_and_at_mos
             mine = [x for x in routes if x.rule is r and x.pipeline.name == name]
             assert [x.choice.stack for x in mine] == (stacks if wanted is None or modalities & set(wanted) else [])
             runs = [x for x in mine if x.choice.runs]
-            assert r.stacks == "all" or len(runs) <= 1
+            assert r.stacks == "all" or name == "lungs" or len(runs) <= 1
             assert len([x for x in mine if x.refusal]) <= (r.notices and not runs)
             assert all(x.choice.reason for x in mine)
             assert not any(x.choice.runs and x.refusal for x in mine)
