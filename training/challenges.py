@@ -32,8 +32,9 @@ def hardships(image: ChestImage) -> Iterator[tuple[str, ChestImage]]:
     yield "mirrored", replace(image, pixels=image.pixels[:, ::-1], labels=np.choose(image.labels, (0, 2, 1))[:, ::-1])
 
 
-def turned(image: ChestImage) -> Iterator[tuple[str, Pixels]]:
-    """Yield an image that does not stand upright."""
+def spoilt(image: ChestImage) -> Iterator[tuple[str, Pixels]]:
+    """Yield an image that does not stand upright, or whose bright and dark are exchanged."""
+    yield "negative", 1.0 - image.pixels
     for turns, name in ((1, "on its left side"), (2, "upside down"), (3, "on its right side")):
         yield name, np.ascontiguousarray(np.rot90(image.pixels, turns))
 

@@ -32,9 +32,9 @@ def judge(network: LungFieldsNet, image: ChestImage) -> Judged:
     return {**said, **_measured(network, image), "hardships": hardships}
 
 
-def judge_turned(network: LungFieldsNet, image: ChestImage) -> list[Judged]:
-    """Return whether an image passes for an upright frontal one though it is turned."""
-    return [{"kind": name, "frontal": _check(network, pixels)} for name, pixels in challenges.turned(image)]
+def judge_spoilt(network: LungFieldsNet, image: ChestImage) -> list[Judged]:
+    """Return whether an image still passes for a frontal one when it is turned, or its greys are."""
+    return [{"kind": name, "frontal": _check(network, pixels)} for name, pixels in challenges.spoilt(image)]
 
 
 def judge_no_chests(network: LungFieldsNet, *, seed: int, ct: Path | None) -> list[Judged]:

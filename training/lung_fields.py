@@ -20,7 +20,7 @@ import torch
 from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
 from training.chest_images import ChestImage, folds, read
 from training.fitting import Recipe
-from training.judging import judge, judge_no_chests, judge_turned, refusals, summary, withstood
+from training.judging import judge, judge_no_chests, judge_spoilt, refusals, summary, withstood
 from training.trained import NETWORK, Trained, trained
 
 NAME = "lung-fields"
@@ -80,7 +80,7 @@ def make(data: Path, out: Path, recipe: Recipe, *, ct: Path | None = None, proce
         "unseen_patients": summary(judged),
         "folds": [summary(fold["images"]) for fold in by_fold],
         "withstood": withstood(judged),
-        "frontal_check": refusals(judged, [*no_chests, *(one for fold in by_fold for one in fold["turned"])]),
+        "frontal_check": refusals(judged, [*no_chests, *(one for fold in by_fold for one in fold["spoilt"])]),
         "by_image": [{name: value for name, value in image.items() if name != "hardships"} for image in judged],
         "trained_on": _attribution(read(data)),
     }
@@ -98,7 +98,7 @@ def _fold(data: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, Any]:
     return {
         "cpu_seconds": made.cpu_seconds,
         "images": [judge(made.network, image) for image in dealt[fold]],
-        "turned": [one for image in dealt[fold] for one in judge_turned(made.network, image)],
+        "spoilt": [one for image in dealt[fold] for one in judge_spoilt(made.network, image)],
     }
 
 

@@ -49,6 +49,7 @@ def trained(path: Path, images: list[ChestImage], recipe: Recipe, *, seed: int) 
             name: value.half().contiguous() if value.is_floating_point() else value for name, value in state.items()
         }
         save_file(small, path, metadata=said | took)
+        path.chmod(0o644)  # safetensors leaves it to its owner alone
     network = LungFieldsNet()
     network.load_state_dict(load_file(path))
     return Trained(network=network.eval(), cpu_seconds=float(_metadata(path)["cpu_seconds"]))

@@ -18,7 +18,7 @@ _WIDTHS = (24, 32, 48, 64, 96)
 class LungFieldsNet(nn.Module):
     """A U-Net over 2 × 2 blocks of pixels.
 
-    Input (n, 1, SIDE, SIDE) from `inference.lung_probabilities.equalised`; output (n, 3, SIDE, SIDE), logits of `OUTPUTS`.
+    Input (n, 1, SIDE, SIDE) as `inference.lung_probabilities.equalised` gives it; output (n, 3, SIDE, SIDE), logits.
     """
 
     def __init__(self) -> None:
