@@ -23,7 +23,7 @@ help: ## this list
 setup: $(STAMP) ## build .venv from requirements.lock; nothing happens when it is up to date
 
 .PHONY: demo
-demo: $(STAMP) ## a chest CT in, results out: STUDY=<folder of DICOM files> OUT=<folder, default demo-out>
+demo: $(STAMP) ## a chest CT and X-ray in, results out: STUDY=<folder of DICOM files> OUT=<folder, default demo-out>
 	@$(BIN)/opacity-node demo $(if $(STUDY),"$(STUDY)") --out "$(OUT)" $(ARGS)
 
 .PHONY: test
@@ -37,6 +37,11 @@ check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit a
 .PHONY: torture
 torture: $(STAMP) ## kill -9 a node 40 times in each of five windows, under load; writes docs/evidence/torture.json
 	@TORTURE_KILLS=40 TORTURE_EVIDENCE=docs/evidence/torture.json $(BIN)/python -m pytest tests/torture $(ARGS)
+
+.PHONY: viewers
+viewers: $(STAMP) ## every kind of result in OHIF, in a real browser; writes docs/evidence/viewers.json and docs/viewers
+	@$(BIN)/python -m tests.viewers.ohif
+	@REQUIRE_PEERS=1 VIEWERS_EVIDENCE=docs $(BIN)/python -m pytest tests/viewers $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder of DICOM files>

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from enum import Enum
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.peers import need
-from tests.viewers.pixels import Picture, Placement
+from tests.viewers.pixels import Mask, Picture, Placement
 
 TIMEOUT_S = 60
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -57,6 +57,10 @@ class Opened(Enum):
     PICTURE = f"window.cornerstone.metaData.get('instance', {_VIEWPORT}.getCurrentImageId()).Modality === 'OT'"
 
 
+_ASKED_ABOUT = (Opened.SEGMENTATION, Opened.REPORT)
+_YES = "[data-cy=yes-hydrate-btn]"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """An entry of the study's list."""
@@ -69,11 +73,31 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
-    """The viewport as a person sees it, the SOP Instance UID of the image in it, and where that image lies."""
+    """The viewport as a person sees it, the image in it, and where that lies.
+
+    Attributes
+    ----------
+    picture
+        All that the viewport shows, writing and lines over it included.
+    sop_instance_uid, size
+        Of the image: rows and columns.
+    placement
+        From the image to the picture.
+    """
 
     picture: Picture
     sop_instance_uid: str
     placement: Placement
+    size: tuple[int, int]
+
+    def expected(self, image: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return an array on the image's grid as it should appear in the picture."""
+        return self.placement.draw(image, self.picture.shape[:2])
+
+    @property
+    def within(self) -> Mask:
+        """Where the image is: outside of it the viewer writes."""
+        return self.expected(np.ones(self.size, dtype=bool))
 
 
 class Viewer:
@@ -103,10 +127,12 @@ class Viewer:
         return [_entry(text) for text in self._page.locator(_ENTRIES).all_inner_texts()]
 
     def open(self, series_number: int, opened: Opened) -> None:
-        """Double-click an entry, agree to what it asks, and wait until the object is there."""
+        """Double-click an entry, wait until the object is there, and agree to what OHIF asks."""
         self._page.locator(_ENTRIES).filter(has_text=f"S:{series_number}").dblclick()
         self._wait(opened.value)
-        self._agree()
+        if opened in _ASKED_ABOUT:
+            self._page.locator(_YES).click()
+            self._page.locator(_YES).wait_for(state="hidden")
 
     def jump_to(self, sop_instance_uid: str) -> None:
         """Show another image of the series."""
@@ -133,24 +159,17 @@ class Viewer:
                 [(0, 0), (columns - 1, 0), (0, rows - 1)],
                 self._page.evaluate(_POINTS, [list(map(float, corner)) for corner in corners]),
             ),
+            size=size,
         )
 
-    def text(self) -> str:
-        """Return all that is written in the page."""
-        return self._page.inner_text("body")
+    def labels(self) -> list[str]:
+        """Return what is written beside drawn lines, a text each."""
+        return self._page.locator("svg.svg-layer text").all_text_contents()
 
     def save(self, path: Path) -> None:
         """Save a screenshot of the whole page as it is, in few colours."""
         with Image.open(BytesIO(self._page.screenshot())) as shot:
             shot.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
-
-    def _agree(self) -> None:
-        button = self._page.locator("[data-cy=yes-hydrate-btn]")
-        try:
-            button.click(timeout=5_000)
-        except PlaywrightTimeoutError:
-            return  # it does not ask about every object
-        button.wait_for(state="hidden")
 
     def _steady_picture(self) -> Picture:
         deadline = time.monotonic() + TIMEOUT_S
@@ -198,11 +217,11 @@ def viewer(context: BrowserContext, address: str) -> Iterator[Viewer]:
 
 
 def _entry(text: str) -> Entry:
-    """Read "SEG / AI lungs: … / S:9502 / 1"."""
-    modality, description, number, instances = [line.strip() for line in text.splitlines() if line.strip()]
+    """Read "SEG / AI lungs: ... / S:9502 / 1"; the description may be absent."""
+    modality, *description, number, instances = [line.strip() for line in text.splitlines() if line.strip()]
     return Entry(
         modality=modality,
-        description=description,
+        description=" ".join(description),
         series_number=int(number.removeprefix("S:")),
         instances=int(instances),
     )

@@ -31,9 +31,14 @@ class Placement:
         points = np.column_stack([np.asarray(image_points, dtype=np.float64), np.ones(3)])
         return cls(np.linalg.solve(points, np.asarray(picture_points, dtype=np.float64)).T)
 
-    def place(self, line: ArrayLike) -> NDArray[np.float64]:
+    @property
+    def scale(self) -> float:
+        """Pixels of the picture a pixel of the image takes, along its longer side."""
+        return float(np.linalg.norm(self.matrix[:, :2], axis=0).max())
+
+    def place(self, points: ArrayLike) -> NDArray[np.float64]:
         """Return points of the image as points of the picture."""
-        placed: NDArray[np.float64] = np.asarray(line, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        placed: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return placed
 
     def draw(self, image: NDArray[np.generic], shape: tuple[int, int], *, outside: float = 0) -> NDArray[np.generic]:
@@ -63,16 +68,25 @@ def dice(drawn: Mask, expected: Mask) -> float:
     return 2 * np.count_nonzero(drawn & expected) / max(1, np.count_nonzero(drawn) + np.count_nonzero(expected))
 
 
-def share_followed(drawn: Mask, line: NDArray[np.float64], *, tolerance: float) -> float:
-    """Return the share of a line of (x, y) that has something drawn within a tolerance, in pixels.
+def share_near(drawn: Mask, points: NDArray[np.float64], *, tolerance: float) -> float:
+    """Return the share of points that have something drawn within a tolerance, in pixels.
 
     A dashed line counts as drawn where its gaps are shorter than twice the tolerance.
     """
-    dense = _dense(line)
-    x, y = np.floor(dense).astype(int).T
+    x, y = np.floor(points).astype(int).T
     inside = (x >= 0) & (x < drawn.shape[1]) & (y >= 0) & (y < drawn.shape[0])
     near = ndimage.distance_transform_edt(~drawn) <= tolerance
-    return float(np.count_nonzero(near[y[inside], x[inside]]) / len(dense))
+    return float(np.count_nonzero(near[y[inside], x[inside]]) / len(points))
+
+
+def border(mask: Mask) -> NDArray[np.float64]:
+    """Return the points of an image on the border of the largest part of a mask, which has one."""
+    labelled, _ = ndimage.label(mask)
+    sizes = np.bincount(labelled.ravel())
+    sizes[0] = 0
+    largest = labelled == sizes.argmax()
+    rows, columns = np.nonzero(largest & ~ndimage.binary_erosion(largest))
+    return np.column_stack([columns, rows]).astype(np.float64)
 
 
 def likeness(picture: Picture, expected: NDArray[np.generic], where: Mask) -> float:
@@ -89,11 +103,3 @@ def _hue(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     red, green, blue = np.moveaxis(colours.astype(np.float64), -1, 0)
     hue: NDArray[np.float64] = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
     return hue
-
-
-def _dense(line: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return a line with a point at least every pixel."""
-    lengths = np.hypot(*np.diff(line, axis=0).T)
-    along = np.concatenate([[0], np.cumsum(lengths)])
-    steps = np.linspace(0, along[-1], int(np.ceil(along[-1])) + 1)
-    return np.column_stack([np.interp(steps, along, axis) for axis in line.T])

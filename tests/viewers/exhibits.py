@@ -1,0 +1,94 @@
+"""What viewers are shown: a study of a phantom, what was found on it, and the objects that say so."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_out.build import ResultObject, build
+from dicom_out.context import ResultContext, ResultKind
+from inference import registry, selected
+from inference.findings import Findings
+from inference.radiograph import Radiograph
+from inference.selected import Selected
+
+_CREATED_AT = datetime(2026, 1, 2, 12, tzinfo=UTC)
+_LUNG_WINDOW = (-600.0, 1500.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Exhibit:
+    """A study as a PACS holds it once its results came back.
+
+    Attributes
+    ----------
+    sources, results : tuple of Path
+        Files as the scanner and as the node send them.
+    source : Series or Radiograph
+        What the pipeline saw.
+    findings : Findings
+        What is to be seen: the truth that the viewer is held to.
+    objects : tuple of ResultObject
+        What is to show it.
+    """
+
+    sources: tuple[Path, ...]
+    results: tuple[Path, ...]
+    source: Selected
+    findings: Findings
+    objects: tuple[ResultObject, ...]
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.source.headers[0].StudyInstanceUID)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        _, rows, columns = self.source.pixel_array.shape
+        return rows, columns
+
+    @property
+    def corners(self) -> tuple[NDArray[np.float64], ...]:
+        """In mm, the centres of the first pixel, the last of the first row and the last of the first column."""
+        geometry = self.source.geometry
+        (_, rows_mm, columns_mm), (rows, columns) = geometry.spacing_mm, self.size
+        first = np.asarray(geometry.origin_mm)
+        along_row, along_column = np.asarray(geometry.row_direction), np.asarray(geometry.column_direction)
+        return first, first + along_row * columns_mm * (columns - 1), first + along_column * rows_mm * (rows - 1)
+
+    def displayed(self, plane: int) -> NDArray[np.floating]:
+        """Return a source image as a display shows it: 0 is black, 1 is white."""
+        pixels = np.asarray(self.source.pixel_array[plane], dtype=np.float64)
+        if isinstance(self.source, Radiograph):
+            return pixels
+        centre, width = _LUNG_WINDOW
+        return ((pixels - centre) / width + 0.5).clip(0, 1)
+
+    def of(self, kind: ResultKind) -> list[Dataset]:
+        """Return the objects of a kind."""
+        return [item.dataset for item in self.objects if item.kind == kind]
+
+
+def of_pipeline(folder: Path, sources: Sequence[Path], pipeline: str, *, maps: Collection[ResultKind] = ()) -> Exhibit:
+    """Run a pipeline on a phantom's files, as the worker does, and write what it found beside them."""
+    source = selected.load(registry.CARDS[pipeline], sources)
+    runner = registry.load(pipeline, weights=folder)
+    assert runner.accepts(source) is None
+    return of_findings(folder, sources, source, runner(source, "cpu"), maps=maps)
+
+
+def of_findings(
+    folder: Path, sources: Sequence[Path], source: Selected, found: Findings, *, maps: Collection[ResultKind] = ()
+) -> Exhibit:
+    """Write findings as objects."""
+    context = ResultContext(pipeline=found.algorithm.name, selection_hash="a" * 64, created_at=_CREATED_AT)
+    objects = build(found, source, context, maps=maps)
+    results = tuple(folder / f"{item.kind}-{item.index}.dcm" for item in objects)
+    for path, item in zip(results, objects, strict=True):
+        path.write_bytes(b"".join(item.file()))
+    return Exhibit(sources=tuple(sources), results=results, source=source, findings=found, objects=objects)
