@@ -15,6 +15,7 @@ from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
 
 _PERCENTILES = (0.5, 99.5)
 _BINS = 256
+_SIDES_CHANGED = [OUTPUTS.index(name) for name in ("background", "left lung", "right lung")]
 _MOST_OF_A_BIN = 3.0
 """Of the mean bin. A black border, or a clipped window, fills one bin, and must not use up the scale of greys."""
 
@@ -36,7 +37,7 @@ class LungProbabilities:
 
 
 def probabilities(network: LungFieldsNet, image: NDArray[np.float32]) -> LungProbabilities:
-    """Run the network.
+    """Run the network on an image and its mirror image, and take the mean of both.
 
     Parameters
     ----------
@@ -52,10 +53,12 @@ def probabilities(network: LungFieldsNet, image: NDArray[np.float32]) -> LungPro
     letterbox = Letterbox(rows=image.shape[0], columns=image.shape[1], side=SIDE)
     grid = torch.from_numpy(equalised(letterbox.to_grid(image)))[None, None]
     with torch.inference_mode():
-        logits = network(grid.to(next(network.parameters()).device))
+        logits = network(torch.cat([grid, grid.flip(-1)]).to(next(network.parameters()).device))
+    seen, mirrored = logits.softmax(1).cpu()
+    both = (seen + mirrored[_SIDES_CHANGED].flip(-1)) / 2
     values = np.zeros((len(OUTPUTS) - 1, SIDE, SIDE), dtype=np.float32)
     inside = (slice(None), *letterbox.inside)
-    values[inside] = logits.softmax(1)[0, 1:].cpu().numpy()[inside]
+    values[inside] = both[1:].numpy()[inside]
     return LungProbabilities(values=values, letterbox=letterbox)
 
 

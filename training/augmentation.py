@@ -10,7 +10,11 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - as torchvision's own examples name it
 
 _AFFINE = v2.RandomAffine(
-    degrees=15, translate=(0.1, 0.1), scale=(0.75, 1.25), shear=(-8, 8, -8, 8), interpolation=InterpolationMode.BILINEAR
+    degrees=12,
+    translate=(0.08, 0.08),
+    scale=(0.8, 1.25),
+    shear=(-5, 5, -5, 5),
+    interpolation=InterpolationMode.BILINEAR,
 )
 _BLUR = v2.GaussianBlur(kernel_size=5, sigma=(0.1, 1.5))
 _DEVICES = v2.RandomErasing(p=1.0, scale=(0.001, 0.02), ratio=(0.1, 10.0), value=1.0)
@@ -39,13 +43,13 @@ def augmented(image: Tensor, labels: Tensor, *, flipped: float, turned: float) -
         image, labels = image.flip(-1), torch.tensor([0, 2, 1], dtype=torch.uint8)[labels.flip(-1).long()]
     if _chance(turned):
         image, labels = image.rot90(int(torch.randint(1, 4, ())), dims=(-2, -1)), torch.zeros_like(labels)
-    return _covered(_lit(image)), labels
+    return _covered(_lit(image) if _chance(0.75) else image), labels
 
 
 def _moved(image: tv_tensors.Image, labels: tv_tensors.Mask) -> tuple[Tensor, Tensor]:
     image, labels = _AFFINE(image, labels)
     side = image.shape[-1]
-    shift = _smooth(side, cells=_uniform(3, 8), count=2) * _uniform(0.0, 0.04)
+    shift = _smooth(side, cells=_uniform(3, 8), count=2) * _uniform(0.0, 0.03)
     shift = shift.permute(0, 2, 3, 1)
     image, labels = F.elastic(image, shift), F.elastic(labels, shift)
     return image.as_subclass(Tensor), labels.as_subclass(Tensor)
@@ -55,15 +59,15 @@ def _lit(image: Tensor) -> Tensor:
     """Change the greys: uneven light, veils and opacities, another gamma, a narrow window, blur and noise."""
     side, spread = image.shape[-1], float(image.std())
     for cells in (3, 6, 12):
-        if _chance(0.6):
-            image = image + _smooth(side, cells=cells, count=1)[0] * spread * _uniform(0.0, 0.5)
+        if _chance(0.4):
+            image = image + _smooth(side, cells=cells, count=1)[0] * spread * _uniform(0.0, 0.35)
     image = image.clamp(0.0, 1.0) ** float(torch.exp2(torch.tensor(_uniform(-1.0, 1.0))))
     if _chance(0.3):
         low, high = _uniform(0.0, 0.25), _uniform(0.75, 1.0)
         image = ((image - low) / (high - low)).clamp(0.0, 1.0)
     if _chance(0.4):
         image = _BLUR(image)
-    if _chance(0.6):
+    if _chance(0.5):
         image = image + torch.randn_like(image) * spread * _uniform(0.0, 0.3)
     return image.clamp(0.0, 1.0)
 

@@ -35,7 +35,7 @@ class Recipe:
         Shares of images, see `training.augmentation.augmented`.
     """
 
-    version: int = 1
+    version: int = 2
     seed: int = 20
     folds: int = 5
     epochs: int = 60
@@ -44,7 +44,7 @@ class Recipe:
     weight_decay: float = 0.02
     averaging: float = 0.99
     flipped: float = 0.5
-    turned: float = 0.1
+    turned: float = 0.06
 
 
 def fit(images: list[ChestImage], recipe: Recipe, *, seed: int) -> LungFieldsNet:
