@@ -1,0 +1,1 @@
+"""A pipeline on a folder of DICOM files, without a server: what `opacity-node run` does."""
