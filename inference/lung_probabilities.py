@@ -15,7 +15,8 @@ from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
 
 _PERCENTILES = (0.5, 99.5)
 _BINS = 256
-_SIDES_CHANGED = [OUTPUTS.index(name) for name in ("background", "left lung", "right lung")]
+_SIDES_CHANGED = [0, 2, 1]
+"""Of `OUTPUTS`: what is right on an image is left on its mirror image."""
 _MOST_OF_A_BIN = 3.0
 """Of the mean bin. A black border, or a clipped window, fills one bin, and must not use up the scale of greys."""
 
