@@ -31,6 +31,8 @@ _PLACES = {
     ResultKind.COARSE_MAP: 70,
 }
 """Of their series numbers, with room behind the kinds of which there can be several; a notice replaces a report."""
+SERIES_NUMBERS = 100
+"""How many a run may use."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,12 @@ class Predecessor:
     sop_class_uid: str
     sop_instance_uid: str
     series_instance_uid: str
+
+
+def source_named(header: Dataset, *, is_stack: bool) -> str:
+    """Return the numbers by which viewers name a source: "S3" for a stack, "S3 I2" for an image."""
+    numbers = {"S": header.get("SeriesNumber"), "I": None if is_stack else header.get("InstanceNumber")}
+    return " ".join(f"{letter}{number}" for letter, number in numbers.items() if number is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +72,9 @@ class ResultContext:
     predecessors : tuple of Predecessor
         Delivered reports that this run's report replaces. Their number tells the reader which one this is: with two
         of them every Series Description ends in "rev 3".
+    about : str
+        Which images of the study the run read, such as "S3 I2", where others have results too: ends every Series
+        Description, before the revision.
     """
 
     pipeline: str
@@ -73,10 +84,13 @@ class ResultContext:
     series_number: int = 9500
     series_description_prefix: str = "AI"
     predecessors: tuple[Predecessor, ...] = ()
+    about: str = ""
 
     def series_description(self, text: str, *, limit: int = 64) -> str:
-        """Return prefix, text and revision, as far as the reader can know; the text gives way to the limit."""
-        ending = f" rev {len(self.predecessors) + 1}" if self.predecessors else ""
+        """Return prefix, text, source and revision, as far as a reader must know; the text gives way to the limit."""
+        ending = f" {self.about}" if self.about else ""
+        if self.predecessors:
+            ending += f" rev {len(self.predecessors) + 1}"
         start = f"{self.series_description_prefix} {text}".strip()
         return start[: limit - len(ending)].rstrip() + ending
 

@@ -14,6 +14,7 @@ from db.files import Storage
 from db.repository import jobs
 from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
 from db.session import Database
+from dicom_out.context import SERIES_NUMBERS
 from inference.findings import Refusal
 from node import wanted
 from node.config import Config
@@ -110,8 +111,9 @@ class Dispatcher:
             storage=root,
             result_folder=self._storage.result_folder(job.study_instance_uid, job.pipeline, job.id, job.created_at),
             weights=Path(self._config.storage.weights),
-            series_number=self._config.results.series_number,
+            series_number=self._config.results.series_number + SERIES_NUMBERS * job.place.number,
             series_description_prefix=self._config.results.series_description_prefix,
+            names_source=job.place.among_several,
             notices=job.notices,
             maps=wanted.maps(self._config, job.destinations, job.pipeline),
             refusal=None if job.refusal is None else Refusal(**job.refusal),

@@ -43,6 +43,8 @@ class JobSpec:
         Of the instance whose patient and study attributes results take.
     predecessors : tuple of mapping
         Reports that this job's report replaces: SOP Class, SOP Instance and Series Instance UID.
+    names_source : bool
+        Whether results say which images of the study they are about.
     notices : bool
         Whether a refusal is written as a notice.
     maps : tuple of str
@@ -68,6 +70,7 @@ class JobSpec:
     weights: Path
     series_number: int
     series_description_prefix: str
+    names_source: bool = False
     notices: bool = False
     maps: tuple[str, ...] = ()
     refusal: Refusal | None = None
@@ -226,7 +229,7 @@ def _refused(spec: JobSpec, refusal: Refusal, watch: Stopwatch) -> JobOutcome:
 
 
 def _context(spec: JobSpec) -> "ResultContext":
-    from dicom_out.context import Predecessor, ResultContext
+    from dicom_out.context import Predecessor, ResultContext, source_named
 
     return ResultContext(
         pipeline=spec.pipeline,
@@ -236,6 +239,7 @@ def _context(spec: JobSpec) -> "ResultContext":
         series_number=spec.series_number,
         series_description_prefix=spec.series_description_prefix,
         predecessors=tuple(Predecessor(**predecessor) for predecessor in spec.predecessors),
+        about=source_named(_header(spec.paths[0]), is_stack=len(spec.paths) > 1) if spec.names_source else "",
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
 from db.repository import superseding
+from db.repository.superseding import Place
 from db.states import DeliveryState, InstanceRole, JobState
 
 MAX_WORKER_DEATHS = 2
@@ -33,6 +34,7 @@ class StartedJob:
     """Of the instance whose patient and study attributes results take."""
     predecessors: tuple[dict[str, Any], ...]
     """Reports that this job's report replaces."""
+    place: Place
     destinations: tuple[str, ...]
     notices: bool
     refusal: dict[str, Any] | None
@@ -103,6 +105,7 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
         paths=tuple(instance.path for instance in instances),
         demographics_path=_demographics_path(session, study, instances),
         predecessors=tuple(job.predecessors),
+        place=superseding.place(session, job),
         destinations=tuple(job.destinations),
         notices=job.notices,
         refusal=job.refusal,

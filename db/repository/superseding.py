@@ -1,9 +1,10 @@
 """Jobs whose place a later revision's job took: what did not run or was not delivered goes, what was is named."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Update, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result
@@ -52,13 +53,7 @@ def taken_over_by(job_id: int) -> str:
 
 def predecessors(session: Session, job: Job) -> list[dict[str, Any]]:
     """Return the delivered reports that a job's report replaces, oldest first; through predecessors never delivered."""
-    replaced: list[int] = []
-    layer = [job.id]
-    while layer:
-        layer = list(
-            session.scalars(select(Job.id).where(Job.superseded_by_id.in_(layer), Job.id.not_in([job.id, *replaced])))
-        )
-        replaced += layer
+    replaced = _replaced(session, job)
     delivered = select(Delivery.id).where(Delivery.result_id == Result.id, Delivery.state.in_(DELIVERED))
     reports = session.scalars(
         select(Result)
@@ -73,6 +68,53 @@ def predecessors(session: Session, job: Job) -> list[dict[str, Any]]:
         }
         for report in reports
     ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a job stands among those of its study; what took another's place stands there.
+
+    Attributes
+    ----------
+    number : int
+        From 0, in the order in which jobs were queued.
+    among_several : bool
+        Whether the pipeline has other jobs that count.
+    """
+
+    number: int
+    among_several: bool
+
+
+def place(session: Session, job: Job) -> Place:
+    """Return where a job stands among those of its study."""
+    other, earlier = aliased(Job), aliased(Job)
+    first_in_its_place = min([job.id, *_replaced(session, job)])
+    takes_no_place = ~select(earlier.id).where(earlier.superseded_by_id == other.id).exists()
+    before = select(func.count(other.id)).where(
+        other.study_id == job.study_id, other.id < first_in_its_place, takes_no_place
+    )
+    beside = session.scalars(
+        select(Job).where(
+            Job.study_id == job.study_id,
+            Job.pipeline == job.pipeline,
+            Job.id != job.id,
+            Job.superseded_by_id.is_(None),
+        )
+    )
+    return Place(number=session.scalar(before) or 0, among_several=any(one.refusal is None for one in beside))
+
+
+def _replaced(session: Session, job: Job) -> list[int]:
+    """Return the ids of the jobs whose place a job took, directly or through others."""
+    replaced: list[int] = []
+    layer = [job.id]
+    while layer:
+        layer = list(
+            session.scalars(select(Job.id).where(Job.superseded_by_id.in_(layer), Job.id.not_in([job.id, *replaced])))
+        )
+        replaced += layer
+    return replaced
 
 
 def _successor(session: Session, job: Job, candidates: Sequence[Job]) -> Job | None:

@@ -59,7 +59,7 @@ class Revisions:
 
 
 def job(letter, **changes):
-    return new_job(selection_hash=letter * 64, destinations=("one",), instance_ids=(1, 2), **changes)
+    return new_job(selection_hash=letter * 64, destinations=("one",), **({"instance_ids": (1, 2)} | changes))
 
 
 @pytest.fixture
@@ -272,3 +272,24 @@ def test_priority_puts_forward_and_waiting_makes_up_for_it(database, received):
         with database.write() as session:
             started.append(jobs.start_next(session, device="cpu", now=NOON).pipeline)
     assert started == ["urgent", "routine", "urgent, much later"]
+
+
+def test_each_selection_has_a_place_of_its_own_and_what_takes_anothers_stands_there(study):
+    study.settle(job("a", instance_ids=(1,)))
+    first = study.start().place
+    assert (first.number, first.among_several) == (0, False)
+    study.settle(job("a", instance_ids=(1,)), job("b", instance_ids=(2,)), job("c", instance_ids=(3,)))
+    assert [(p.number, p.among_several) for p in (study.start().place, study.start().place)] == [(1, True), (2, True)]
+    study.settle(*(job(name, instance_ids=(n,)) for name, n in (("a", 1), ("B", 2), ("c", 3), ("d", 2))))
+    assert study.start().place.number == 1
+    assert study.start().place.number == 3
+
+
+def test_other_pipelines_take_places_and_a_notice_makes_no_several(study):
+    study.settle(job("a", instance_ids=(1,)), job("b", pipeline="q", instance_ids=(1,)))
+    assert [(p.number, p.among_several) for p in (study.start().place, study.start().place)] == [(0, False), (1, False)]
+    study.settle(
+        job("a", instance_ids=(1,)), job("n", refusal={"code": "x", "reason": "y", "remedy": ""}, instance_ids=(2,))
+    )
+    assert (told := study.start().place).number == 2
+    assert told.among_several

@@ -9,7 +9,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_out.build import ResultContext, ResultKind, build, encode
-from dicom_out.context import Predecessor, Run
+from dicom_out.context import Predecessor, Run, source_named
 from tests import factories
 from tests.unit.dicom_out.conftest import a_context
 from tests.validators import dciodvfy_errors
@@ -166,6 +166,17 @@ def test_a_tracking_uid_given_by_the_pipeline_is_kept(make_result):
 
 def _build(series, context):
     return build(factories.findings(series), series, context)
+
+
+def test_descriptions_name_the_source_where_others_have_results_too_and_the_text_gives_way():
+    image = factories.ct_header(0, changes={"SeriesNumber": 3, "InstanceNumber": 2})
+    about = source_named(image, is_stack=False)
+    assert about == "S3 I2"
+    assert source_named(image, is_stack=True) == "S3"
+    assert source_named(factories.ct_header(0, changes={"InstanceNumber": None}), is_stack=False) == ""
+    assert a_context(about=about).series_description("key image", limit=20) == "AI key image S3 I2"
+    earlier = (Predecessor(sop_class_uid="1", sop_instance_uid="2", series_instance_uid="3"),)
+    assert a_context(about=about, predecessors=earlier).series_description("report: x") == "AI report: x S3 I2 rev 2"
 
 
 def test_the_default_context_starts_at_9500():
