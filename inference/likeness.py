@@ -1,11 +1,11 @@
 """Whether two files of one SOP Instance UID show the same image: equal decoded pixels, equal geometry.
 
 A PACS sends an image again after it corrected a name or changed the transfer syntax; that is no other image. One
-whose pixels or place differ is.
+whose pixels or place differ is, and so is one that calls the same pixels a negative.
 
 References
 ----------
-PS3.3 C.7.6.2 Image Plane, C.7.6.3 Image Pixel, C.11.1 Modality LUT.
+PS3.3 C.7.6.2 Image Plane, C.7.6.3 Image Pixel (with Photometric Interpretation), C.11.1 Modality LUT.
 """
 
 from pathlib import Path
@@ -45,12 +45,17 @@ def same_image(first: Path, second: Path) -> bool:
         Whatever a decoder raises for pixel data that cannot be decoded.
     """
     one, other = pydicom.dcmread(first), pydicom.dcmread(second)
-    if any(one.get(keyword) != other.get(keyword) for keyword in _GEOMETRY):
+    if any(one.get(keyword) != other.get(keyword) for keyword in _GEOMETRY) or _is_inverse(one) != _is_inverse(other):
         return False
     has_pixels = [any(keyword in dataset for keyword in _PIXELS) for dataset in (one, other)]
     if not any(has_pixels):
         return _rest(one) == _rest(other)
     return all(has_pixels) and np.array_equal(one.pixel_array, other.pixel_array)
+
+
+def _is_inverse(dataset: Dataset) -> bool:
+    """Say whether equal pixels mean the negative of the picture."""
+    return str(dataset.get("PhotometricInterpretation")) == "MONOCHROME1"
 
 
 def _rest(dataset: Dataset) -> Dataset:

@@ -69,6 +69,7 @@ def _place(header: dict[str, object]) -> tuple[object, ...]:
         read.columns,
         read.rescale_slope,
         read.rescale_intercept,
+        read.photometric_interpretation == "MONOCHROME1",
     )
 
 

@@ -57,11 +57,15 @@ def rescaled(dataset):
     dataset.RescaleIntercept = dataset.RescaleIntercept + 1
 
 
+def negative(dataset):
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+
+
 def without_pixels(dataset):
     del dataset.PixelData
 
 
-@pytest.mark.parametrize("change", [one_pixel, moved, rescaled, without_pixels])
+@pytest.mark.parametrize("change", [one_pixel, moved, rescaled, negative, without_pixels])
 def test_other_pixels_or_another_place_make_another_image(written, change):
     assert not same_image(written("a"), written("b", change))
 

@@ -66,6 +66,11 @@ def test_another_place_is_a_conflict(send):
     assert send(lambda d: setattr(d, "ImagePositionPatient", [0, 0, 1])) is Outcome.CONFLICT
 
 
+def test_a_negative_of_the_same_pixels_is_a_conflict(send):
+    send()
+    assert send(lambda d: setattr(d, "PhotometricInterpretation", "MONOCHROME1")) is Outcome.CONFLICT
+
+
 def test_a_move_to_another_study_is_a_conflict(send):
     send()
     assert send(lambda d: setattr(d, "StudyInstanceUID", "1.2.3.4")) is Outcome.CONFLICT
