@@ -4,25 +4,20 @@ import re
 import subprocess
 import tomllib
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.dockerfile import REPOSITORY, logical_lines, stages
+
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 LOCK = (REPOSITORY / "requirements.lock").read_text()
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
-def logical_lines(file: str) -> list[str]:
-    text = re.sub(r"^\s*#.*\n", "", (REPOSITORY / file).read_text(), flags=re.MULTILINE)
-    return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
-
-
 def copied() -> list[str]:
     """Return what the Dockerfile copies from the repository."""
-    instructions = [line.split()[1:] for line in logical_lines("Dockerfile") if line.startswith("COPY ")]
-    return [source for words in instructions if not words[0].startswith("--from") for source in words[:-1]]
+    copies = [copy.split() for stage in stages() for copy in stage["COPY"]]
+    return [source for words in copies if not words[0].startswith("--from") for source in words[:-1]]
 
 
 def pinned() -> dict[str, str]:
@@ -41,10 +36,48 @@ def test_the_image_holds_every_package_of_the_project() -> None:
     assert set(PACKAGES) <= set(copied())
 
 
-def test_the_image_runs_as_nobody_in_particular_and_serves() -> None:
-    lines = logical_lines("Dockerfile")
-    assert "USER opacity" in lines
-    assert lines[-1] == 'CMD ["opacity-node", "serve"]'
+def test_the_image_runs_as_nobody_in_particular_and_serves_until_it_is_told_to_stop() -> None:
+    last = stages()[-1]
+    assert last["USER"] == ["10001:10001"]
+    assert last["CMD"] == ['["opacity-node", "serve"]']
+    assert last["STOPSIGNAL"] == ["SIGTERM"]
+    assert last["VOLUME"] == ["/var/lib/opacity-node"]
+
+
+def test_the_image_is_unhealthy_when_the_node_is_critical_and_not_when_a_destination_is_down() -> None:
+    (check,) = stages()[-1]["HEALTHCHECK"]
+    command = check.split("CMD ")[1]
+    for severity, healthy in ((0, True), (1, True), (2, False)):
+        answered = command.replace("opacity-node status --check", f"(exit {severity})")
+        assert (subprocess.run(["sh", "-c", answered], check=False).returncode == 0) is healthy
+
+
+def test_the_image_says_what_it_is() -> None:
+    (labels,) = stages()[-1]["LABEL"]
+    said = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', labels))
+    project = PROJECT["project"]
+    assert (said["title"], said["version"], said["licenses"]) == (
+        project["name"],
+        project["version"],
+        project["license"],
+    )
+
+
+def test_nothing_enters_the_image_from_the_network_but_by_pip_and_uv() -> None:
+    words = {word for stage in stages() for word in stage}
+    assert "ADD" not in words
+    commands = " ".join(run for stage in stages() for run in stage.get("RUN", []))
+    assert re.findall(r"\b(?:curl|wget|git|apt|apt-get)\b|://", commands) == []
+
+
+def test_the_image_takes_from_the_lock_all_that_the_project_needs_and_no_tool_of_developers() -> None:
+    (command,) = [run for run in stages()[0]["RUN"] if "uv pip compile" in run]
+    assert "--require-hashes -r runtime.lock" in command
+    assert {"torch", "torchvision"} == set(re.findall(r"'\^\(([^']*)\)=='", command)[-1].split("|"))
+    left_out = re.compile(re.findall(r"grep -vE '([^']*)'", command)[0])
+    of_cuda = {name for name in pinned() if left_out.match(f"{name}==")}
+    assert {"torch", "torchvision", "triton", "nvidia-cublas", "cuda-toolkit"} <= of_cuda
+    assert of_cuda & {"torchxrayvision", "numpy", "lungmask"} == set()
 
 
 def test_the_lock_pins_every_direct_dependency_by_hash() -> None:
