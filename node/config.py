@@ -149,6 +149,7 @@ class Config(BaseSettings):
     )
     rules: tuple[Rule, ...] = (
         Rule(name="chest CT", modality=("CT",), pipelines=("lung-densitometry",), destinations=("pacs",)),
+        Rule(name="chest X-ray", modality=("CR", "DX"), pipelines=("lung-fields",), destinations=("pacs",)),
     )
 
     @model_validator(mode="after")

@@ -13,9 +13,10 @@ from db.session import Database
 from db.states import HoldReason
 from node.cli import app
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
-from tests.unit.node.headers import axial
+from tests.unit.node.headers import SECONDARY_CAPTURE, axial, for_processing, lateral, xray
 
 STUDY = "1.2.3"
+XRAYS = "1.2.4"
 RULES = """
 [[rules]]
 name = "other"
@@ -67,6 +68,42 @@ def database(tmp_path, received):  # noqa: F811 - the fixture
     database.close()
 
 
+@pytest.fixture
+def xrays(database, received):  # noqa: F811 - the fixture
+    """A PA image with its raw data, a portable AP beside a lateral, one without view, a hand, a screen capture."""
+    noon = {"acquired_at": "20260101 120000"}
+    unsaid = {
+        "view_position": "",
+        "series_description": "",
+        "body_part_examined": "",
+        "sop_class_uid": SECONDARY_CAPTURE,
+    }
+    headers = [
+        xray(f"{XRAYS}.1.1", **noon),
+        for_processing(f"{XRAYS}.3.1", **noon),
+        xray(f"{XRAYS}.4.1", view_position="AP PORTABLE", series_number=4, series_description="PORT CHEST"),
+        lateral(f"{XRAYS}.4.2", series_number=4, instance_number=2, series_description="PORT CHEST"),
+        xray(f"{XRAYS}.5.1", series_number=5, **unsaid),
+        xray(f"{XRAYS}.6.1", series_number=6, body_part_examined="HAND", series_description="hand"),
+        xray(f"{XRAYS}.7.1", series_number=7, samples_per_pixel=3, photometric_interpretation="RGB"),
+    ]
+    with database.write() as session:
+        for number, header in enumerate(headers, start=200):
+            intake.add(
+                session,
+                [
+                    received(
+                        number,
+                        study_instance_uid=XRAYS,
+                        series_instance_uid=header.series_instance_uid,
+                        sop_instance_uid=header.sop_instance_uid,
+                        modality=header.modality,
+                        header=header.to_json(),
+                    )
+                ],
+            )
+
+
 def words(output: str) -> str:
     return re.sub(r"\s+", " ", output)
 
@@ -81,6 +118,30 @@ def test_every_rule_and_stack_with_its_conditions_pipelines_and_destinations(run
         "series 1 · Scout",
         "lung-densitometry does not run: A localizer (scout), not a volume.",
         "lung-densitometry runs → pacs: The only stack that fits.",
+    ):
+        assert needed in said, done.output
+    assert max(map(len, done.output.splitlines())) <= 100
+
+
+def test_every_x_ray_image_is_named_with_what_becomes_of_it(run, xrays):
+    done = run("route", XRAYS)
+    assert done.exit_code == 0, done.output
+    said = words(done.output)
+    for needed in (
+        "7 instances in 7 stacks, DX · complete after 15 s of quiet",
+        "rule chest X-ray when modality CR or DX runs lung-fields on every image that fits",
+        "series 1 · chest · PA · 1 instance",
+        "lung-fields runs → pacs: One of 3 images that fit, each of which runs (PA).",
+        "series 3 · chest · PA · for processing",
+        "lung-fields does not run: The image is for processing: as the detector gave it, not as it is read.",
+        "For presentation it is series 1 · chest · PA, which runs",
+        "series 4 · PORT CHEST · AP PORTABLE · image 1",
+        "series 4 · PORT CHEST · LL · image 2",
+        "lung-fields does not run: The view is lateral by View Position LL; the pipeline reads PA and AP.",
+        "It does not state its view or its body part: the pipeline judges whether it is a frontal chest image.",
+        "lung-fields does not run: Body part HAND is not the chest.",
+        "lung-fields does not run: The image is in colour (RGB), as screen captures are.",
+        "does not apply: it asks for modality CT",
     ):
         assert needed in said, done.output
     assert max(map(len, done.output.splitlines())) <= 100
@@ -113,7 +174,7 @@ def test_a_script_gets_the_same_as_json(run, database, tmp_path):
     assert [v["met"] for v in first["stacks"][1]["verdicts"]] == [True, True, False]
     assert first["stacks"][1]["outcomes"][0]["code"] == "rule"
     assert second["applies"] is False
-    (rule,) = json.loads(run("route", STUDY, "--json").output)["rules"]
+    rule, _ = json.loads(run("route", STUDY, "--json").output)["rules"]
     (outcome,) = rule["stacks"][1]["outcomes"]
     assert outcome["runs"]
     assert outcome["destinations"] == ["pacs"]

@@ -37,7 +37,7 @@ def test_the_example_rule_of_the_shipped_file_names_every_condition_and_action_a
     assert set(rule["when"]) == set(When.model_fields)
     assert set(rule) | {"modality", "stacks"} == set(Rule.model_fields)
     rules = config.load(write(tmp_path, plain + "[[rules]]" + example.replace("\n# ", "\n"))).rules
-    assert [r.name for r in rules] == ["chest CT", "emergency chest CT"]
+    assert [r.name for r in rules] == ["chest CT", "chest X-ray", "emergency chest CT"]
 
 
 def test_the_page_about_rules_names_every_condition_and_action():
