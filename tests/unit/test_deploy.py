@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.peers import find_tool, need
 DEPLOY = REPOSITORY / "deploy"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+STATE = Path("/var/lib/opacity-node")
 CLEAN_END_S = _ASSOCIATION_GRACE_S + EngineSettings().stop_grace_s
 
 
@@ -89,6 +91,19 @@ def test_the_unit_waits_for_a_clean_end_and_calls_commands_that_there_are() -> N
     assert called <= {
         command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands
     }
+
+
+def test_the_page_about_deployment_turns_the_shipped_configuration_into_the_services(tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs" / "deployment.md").read_text()
+    (line,) = [line for line in page.splitlines() if "opacity-node config |" in line]
+    file = tmp_path / "config.toml"
+    here = line.replace("/opt/opacity-node/bin/opacity-node", f"{sys.executable} -m node").replace(
+        "/etc/opacity-node/config.toml", str(file)
+    )
+    subprocess.run(["sh", "-c", here], cwd=REPOSITORY, check=True, timeout=60)
+    storage = config.load(file).storage
+    assert (storage.path, storage.weights) == (STATE / "storage", STATE / "weights")
+    assert f"StateDirectory={STATE.name}" in (DEPLOY / "opacity-node.service").read_text()
 
 
 def test_the_configuration_of_the_compose_file_names_its_services() -> None:
