@@ -18,7 +18,7 @@ def training_data(name: str, folder: Path = SHIPPED) -> tuple[TrainingData, ...]
     patient_of = {image["id"]: image["patient"] for image in record.get("by_image", ())}
     return tuple(
         TrainingData(
-            name=f"frontal chest X-rays of {origin['origin']}",
+            name="frontal chest X-rays",
             images=len(origin["images"]),
             patients=len({patient_of[image] for image in origin["images"]}),
             licence=origin["licence"],

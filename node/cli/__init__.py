@@ -1,6 +1,19 @@
 """The command line: ``opacity-node``. One module for each kind of command; the heavy imports wait for the command."""
 
-from node.cli import benches, deliveries, giving_up, holds, models, offline, retries, routes, service, studies, tools  # noqa: F401 - each registers its commands
+from node.cli import (  # noqa: F401 - each registers its commands
+    benches,
+    deliveries,
+    giving_up,
+    holds,
+    models,
+    offline,
+    pipelines,
+    retries,
+    routes,
+    service,
+    studies,
+    tools,
+)
 from node.cli.entry import app
 
 __all__ = ["app"]

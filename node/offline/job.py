@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from db.files import write_durably
+from dicom_out.context import ResultKind
 from inference.card import ModelCard
 from inference.findings import Findings, Refusal
 from inference.selected import Selected
@@ -21,6 +22,8 @@ from node.offline.maps import Maps
 from node.offline.summary import headlines
 from node.selection import selection_hash
 from node.stacks import Stack
+
+_KINDS = {Maps.SOURCE_GRID: (ResultKind.MAP.value,), Maps.COARSE: (ResultKind.COARSE_MAP.value,), Maps.NONE: ()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +107,7 @@ def _spec(study: Study, stack: Stack, settings: Settings, name: str) -> worker.J
         weights=settings.weights,
         series_number=settings.results.series_number,
         series_description_prefix=settings.results.series_description_prefix,
+        maps=_KINDS[settings.maps],
     )
 
 
