@@ -1,6 +1,6 @@
 # opacity-node in a container: docs/deployment.md tells what was built and run of this, and what was not.
 #
-#   docker build -t opacity-node .                          runs on an NVIDIA GPU and on the CPU; 8 GB, all of it hashed
+#   docker build -t opacity-node .                          runs on an NVIDIA GPU and on the CPU; 7 GB, all of it hashed
 #   docker build -t opacity-node --build-arg TORCH=cpu .    on the CPU only, some 5 GB smaller
 #   docker run --init --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --stop-timeout 40 \
 #     -p 11112:11112 -v opacity-node:/var/lib/opacity-node opacity-node
