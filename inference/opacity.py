@@ -18,6 +18,8 @@ DENSE_HU = -600
 OPENING_MM = 4.0
 REGROWTH_MM = 3.0
 MIN_PART_ML = 1.0
+NEIGHBOURHOOD_MM = 3.0
+"""Standard deviation of the Gaussian that weighs a place's neighbours."""
 
 
 def find_opacity(grid: WorkingGrid, lungs: Mask) -> Mask:
@@ -47,3 +49,31 @@ def find_opacity(grid: WorkingGrid, lungs: Mask) -> Mask:
     kept = np.bincount(labels.ravel()) * np.prod(grid.spacing_mm) / 1000 >= MIN_PART_ML
     kept[0] = False
     return grid.smoothed_to_source(kept[labels]) & lungs
+
+
+def local_opacity(grid: WorkingGrid, opacity: Mask, lungs: Mask) -> NDArray[np.float32]:
+    """Say how much of the lung around every block is opacity.
+
+    Parameters
+    ----------
+    grid : WorkingGrid
+        Of the source.
+    opacity, lungs : ndarray of bool, shape of the source
+        A part of both lungs; both lungs.
+
+    Returns
+    -------
+    ndarray of float32, shape of the blocks
+        From 0 to 1: opacity over lung, both weighed by a Gaussian; 0 where a block holds no lung.
+    """
+    lung = grid.counts(lungs)
+    share = np.zeros(lung.shape, dtype=np.float32)
+    for box in ndimage.find_objects((lung > 0).view(np.uint8)):
+        sigmas = NEIGHBOURHOOD_MM / np.array(grid.spacing_mm)
+        whole, part = (
+            ndimage.gaussian_filter(counts[box].astype(np.float32), sigmas, truncate=3.0)
+            for counts in (lung, grid.counts(opacity))
+        )
+        inside = lung[box] > 0
+        share[box][inside] = (part[inside] / whole[inside]).clip(0, 1)
+    return share

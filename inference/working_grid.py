@@ -4,7 +4,7 @@ Lungs are found on blocks of about 2 mm, where morphology is quick and noise is 
 the source grid.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -55,6 +55,22 @@ class WorkingGrid:
         """Blocks of which at least half lies in a mask on the source grid."""
         half: Mask = _block_means(mask, self.factors) >= 0.5
         return half
+
+    def counts(self, mask: Mask) -> NDArray[np.uint16]:
+        """Voxels of every block that lie in a mask on the source grid."""
+        fringe = [(0, -size % factor) for size, factor in zip(mask.shape, self.factors, strict=True)]
+        sums: NDArray[np.integer] = np.pad(mask, fringe).view(np.uint8)
+        for axis, factor in enumerate(self.factors):  # the slowest axis first: its planes add quickest
+            parts = [sums[(slice(None),) * axis + (slice(start, None, factor),)] for start in range(factor)]
+            sums = sum(parts[1:], start=parts[0].astype(np.uint16))
+        return sums.astype(np.uint16, copy=False)
+
+    def geometry(self, source: Geometry) -> Geometry:
+        """Where the blocks of a source lie."""
+        directions = np.array([source.slice_direction, source.column_direction, source.row_direction])
+        to_centre = (np.array(self.factors) - 1) / 2 * source.spacing_mm
+        x, y, z = (float(v) for v in np.add(source.origin_mm, to_centre @ directions))
+        return replace(source, origin_mm=(x, y, z), spacing_mm=self.spacing_mm)
 
     def within(self, mask: Mask, distance_mm: float) -> Mask:
         """Grow a mask by a distance."""

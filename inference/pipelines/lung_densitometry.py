@@ -37,10 +37,12 @@ _CONSOLIDATION = _Band(Code("CONS250", _SCHEME, "Consolidation (> -250 HU, vesse
 _BANDS = (_EMPHYSEMA, _HIGH_ATTENUATION, _CONSOLIDATION)
 _MEAN_DENSITY = Code("MLD", _SCHEME, "Mean lung density")
 _OPACITY_SHARE = Code("OPSHARE", _SCHEME, "Opacity, share of lung")
+_LOCAL_OPACITY = Code("LOCALOP", _SCHEME, "Local opacity fraction")
 _VOLUME = Code("118565006", "SCT", "Volume")
 
 _ML = Code("mL", "UCUM", "mL")
 _PERCENT = Code("%", "UCUM", "%")
+_FRACTION = Code("1", "UCUM", "no units")
 _HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 
 _LUNG = Code("39607008", "SCT", "Lung")
@@ -64,12 +66,13 @@ _INPUT = CTInput(
 
 CARD = ModelCard(
     name="lung-densitometry",
-    version="1.1.0",
+    version="1.2.0",
     title="Lung volume, density bands and opacity on chest CT",
     purpose="Measure both lungs on one axial chest CT and mark opacity (ground glass and consolidation) for a reader.",
     output=(
         "Right and left lung and opacity as regions; volume in mL, mean density in HU, and shares of the lung in %: "
-        "emphysema index, high-attenuation area, consolidation, opacity."
+        "emphysema index, high-attenuation area, consolidation, opacity; a map of the local opacity fraction, from 0 "
+        "to 1, where a destination wants maps."
     ),
     intended_users=RESEARCHERS,
     not_for=(
@@ -83,6 +86,7 @@ CARD = ModelCard(
         "high_attenuation_hu": "-600 to -250",
         "consolidation_hu": "> -250",
         "opacity": "> -600 HU on 2 mm blocks, opened by 4 mm, regrown by 3 mm, parts of 1 mL or more",
+        "local_opacity": "opacity over lung, both weighed by a Gaussian of 3 mm, on 2 mm blocks",
         "lung_ends": "warned above 5 cm2 on the outermost slice, refused from 80 % of the largest",
     },
     training=(
@@ -109,6 +113,7 @@ CARD = ModelCard(
         "Bases or apices not scanned are warned about, and refused where the scan ends in the thick of the lungs.",
         "Opacity may hold hilar vessels, atelectasis, fibrosis and tumour, and misses what is thinner than 8 mm.",
         "Thick slices, sharp kernels, contrast agent and the depth of breath shift every share.",
+        "The map is the marked opacity, smoothed: no probability, and no more certain than the mask.",
         "Consolidation within the density bands includes vessels; the opacity region does not, as far as it can tell.",
     ),
     references=(
@@ -160,8 +165,9 @@ class LungDensitometry:
         """
         # SimpleITK, scipy and skimage are imported with these.
         from inference.ct_lungs import find_lungs
+        from inference.deferred import DeferredHeatmap
         from inference.lung_ends import check_ends
-        from inference.opacity import find_opacity
+        from inference.opacity import find_opacity, local_opacity
         from inference.working_grid import coarsen
 
         lungs = find_lungs(series, weights_folder=self._weights, device=device)
@@ -171,8 +177,17 @@ class LungDensitometry:
         if isinstance(ends, Refusal):
             raise SelectionRefusedError(ends)
         grid = coarsen(series.pixel_array, series.geometry.spacing_mm)
-        opacity = find_opacity(grid, lungs.right | lungs.left)
-        measured = _Measured(series, lungs.right | lungs.left, opacity)
+        both = lungs.right | lungs.left
+        opacity = find_opacity(grid, both)
+        measured = _Measured(series, both, opacity)
+        heatmap = DeferredHeatmap(
+            label="local opacity",
+            quantity=_LOCAL_OPACITY,
+            unit=_FRACTION,
+            grid=grid.geometry(series.geometry),
+            value_range=(0.0, 1.0),
+            compute=lambda: local_opacity(grid, opacity, both),
+        )
         algorithm = Algorithm(
             name=CARD.name,
             version=CARD.version,
@@ -184,6 +199,7 @@ class LungDensitometry:
             source_instances=series.sop_instance_uids,
             measurements=measured.lung(measured.lungs, Site(location=_LUNG, laterality=_BOTH)),
             regions=tuple(measured.regions(lungs.right, lungs.left)),
+            heatmaps=(heatmap,),
             warnings=(*ends, *_warnings(series, classical=lungs.weights_sha256 is None)),
         )
 

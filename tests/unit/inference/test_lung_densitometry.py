@@ -73,6 +73,18 @@ def test_shares_are_those_of_the_voxels_in_the_bands(findings, chest):
     assert whole["Mean lung density"] == pytest.approx(lung.mean(), abs=0.01)
 
 
+def test_the_map_is_made_when_it_is_looked_at_and_is_high_where_opacity_was_planted(findings, chest):
+    (heatmap,) = findings.heatmaps
+    with pytest.raises(AttributeError):
+        object.__getattribute__(heatmap, "values")
+    factors = np.round(np.array(heatmap.grid.spacing_mm) / chest.spacing_mm).astype(int)
+    share = heatmap.values
+    for axis, factor in enumerate(factors):
+        share = share.repeat(factor, axis)
+    assert share[chest.opacity].mean() > 0.8
+    assert share[~chest.opacity].mean() < 0.01
+
+
 def test_a_clear_chest_has_next_to_no_opacity(clear_chest, tmp_path):
     findings = LungDensitometry(tmp_path / "none")(load(write_study(tmp_path, clear_chest)), "cpu")
     # The hila of the phantom are knots of vessels, wider than the opening; 0.1 % of the lung.
