@@ -47,7 +47,7 @@ def measure(study: Path | None, *, runs: int) -> Turnaround:
     Raises
     ------
     DemoError
-        If a run lost or failed anything.
+        If a run lost, failed or refused anything.
     """
     with tempfile.TemporaryDirectory(prefix="opacity-node-bench-") as scratch:
         source = study or Path(scratch) / "phantom"
@@ -59,8 +59,10 @@ def measure(study: Path | None, *, runs: int) -> Turnaround:
             out = Path(scratch) / f"run{number}"
             out.mkdir()
             observed = observe(paths, out)
-            if not observed.complete:
-                raise DemoError(f"run {number + 1} lost or failed something; run `opacity-node demo` on the study")
+            if not (observed.complete and observed.fruitful):
+                raise DemoError(
+                    f"run {number + 1} lost, failed or refused something; run `opacity-node demo` on the study"
+                )
             measured.append(_parts(stages(observed.studies, observed.received)))
     medians = {name: round(statistics.median(run[name] for run in measured), 3) for name in measured[0]}
     pipeline, own = medians.pop("pipeline"), medians.pop("own")

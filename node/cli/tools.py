@@ -38,10 +38,10 @@ def send(
 
 @app.command()
 def demo(
-    study: Annotated[Path | None, typer.Argument(help="Folder of DICOM files; by default a synthetic CT.")] = None,
+    study: Annotated[Path | None, typer.Argument(help="Folder of DICOM files; by default synthetic ones.")] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder that takes everything; made anew.")] = Path("demo-out"),
 ) -> None:
-    """Send a study through a node into an embedded PACS, and show what came out."""
+    """Send studies through a node into an embedded PACS, and show what came out."""
     from node.demo.run import DemoError, run_demo
 
     try:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -29,11 +29,13 @@ class Observation:
     start_seconds: float
     studies: list[StudyReport]
     received: dict[str, float]
+    repeated: list[list[Path]] = field(default_factory=list)
+    """Files that share a SOP Instance UID."""
 
     @property
     def jobs(self) -> list[JobReport]:
-        """Every job of every study."""
-        return [job for study in self.studies for job in study.jobs]
+        """Every job of every study, in the order in which they were made."""
+        return sorted((job for study in self.studies for job in study.jobs), key=lambda job: job.id)
 
     @property
     def kept(self) -> int:
@@ -52,14 +54,19 @@ class Observation:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was lost and nothing failed."""
+        """Whether nothing was lost and nothing failed; what was refused, held or not run has its reason."""
         return (
             self.sent.stored == self.files
             and self.kept == self.instances
-            and self.objects > 0
             and self.delivered == self.objects
-            and all(job.state == "succeeded" for job in self.jobs)
+            and all(study.state in {"settled", "held"} for study in self.studies)
+            and all(job.state in {"succeeded", "refused"} for job in self.jobs)
         )
+
+    @property
+    def fruitful(self) -> bool:
+        """Whether every study brought a result, and nothing was refused."""
+        return all(study.jobs and all(job.state == "succeeded" for job in study.jobs) for study in self.studies)
 
     @property
     def _deliveries(self) -> list[DeliveryReport]:
@@ -68,7 +75,8 @@ class Observation:
 
 def observe(paths: Sequence[Path], out: Path) -> Observation:
     """Start node and PACS, send the files, wait until every result is delivered, stop both."""
-    instances = len({str(pydicom.dcmread(p, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for p in paths})
+    by_instance = _by_instance(paths)
+    instances = len(by_instance)
     with (
         EmbeddedPacs(out / "pacs") as pacs,
         RunningNode(write_config(out, pacs_port=pacs.port)) as node,
@@ -94,8 +102,9 @@ def observe(paths: Sequence[Path], out: Path) -> Observation:
             instances=instances,
             send_seconds=send_seconds,
             start_seconds=node.start_seconds,
-            studies=studies,
+            studies=sorted(studies, key=lambda study: study.first_received_at),
             received=pacs.received,
+            repeated=[same for same in by_instance.values() if len(same) > 1],
         )
 
 
@@ -122,6 +131,14 @@ def stages(studies: list[StudyReport], received: dict[str, float]) -> dict[str, 
     return seconds
 
 
+def _by_instance(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for path in paths:
+        dataset = pydicom.dcmread(path, specific_tags=["SOPInstanceUID"])
+        files.setdefault(str(dataset.get("SOPInstanceUID", path)), []).append(path)
+    return files
+
+
 def _ended(studies: list[StudyReport], instances: int) -> bool:
     if sum(study.instances for study in studies) < instances:
         return False
@@ -142,6 +159,6 @@ def _doing(studies: list[StudyReport], instances: int) -> str:
     if indexed < instances:
         return f"indexing, {indexed} of {instances}"
     if not all(study.state in {"settled", "held"} for study in studies):
-        return "waiting until the study is quiet"
+        return f"waiting until {'the study is' if len(studies) == 1 else 'studies are'} quiet"
     running = [job.pipeline for job in jobs if not _job_ended(job)]
     return f"running {', '.join(running)}" if running else "delivering results"

@@ -3,25 +3,23 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
-from rich.markup import escape
-from rich.table import Table
 
-from inference.wording import counted
-from node.console import as_json, console, findings_table
+from db.repository.reports import JobReport, StudyReport
+from dicom_out.context import ResultKind
+from node.console import as_json, console
 from node.demo.harness import NodeDiedError
 from node.demo.observation import Observation, observe, stages
+from node.demo.screen import show
 from node.study_files import dicom_files
-from node.study_screen import show_study
+from phantom.cxr_dicom import write_radiograph_study
 from phantom.dicom import write_study
-
-_PICTURES = {SecondaryCaptureImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage}
 
 
 class DemoError(Exception):
@@ -34,14 +32,16 @@ def run_demo(study: Path | None, out: Path) -> bool:
     Parameters
     ----------
     study : Path or None
-        A folder of DICOM files; None makes a synthetic chest CT.
+        A folder of DICOM files; None makes a synthetic chest CT and a synthetic chest X-ray.
     out : Path
-        Made anew. Takes ``pacs/``, ``key_image*.png``, ``summary.json``, and the node's own ``node/`` and log.
+        Made anew. Takes ``pacs/``, ``key_image_<pipeline>*.png``, ``summary.json``, and the node's own ``node/`` and
+        log.
 
     Returns
     -------
     bool
-        Whether nothing was lost and nothing failed.
+        Whether nothing was lost and nothing failed. That something was refused, with its reason, is no failure of
+        somebody's own files, but one of the synthetic ones.
 
     Raises
     ------
@@ -53,8 +53,9 @@ def run_demo(study: Path | None, out: Path) -> bool:
     _make_anew(out)
     with tempfile.TemporaryDirectory(prefix="opacity-node-phantom-") as scratch:
         if study is None:
-            console.print("Making a synthetic chest CT …")
-            write_study(Path(scratch))
+            console.print("Making a synthetic chest CT and a synthetic chest X-ray …")
+            write_study(Path(scratch) / "ct")
+            write_radiograph_study(Path(scratch) / "x-ray")
         paths = dicom_files(study or Path(scratch))
         if not paths:
             raise DemoError(f"{study} holds no DICOM file")
@@ -62,11 +63,11 @@ def run_demo(study: Path | None, out: Path) -> bool:
             observed = observe(paths, out)
         except NodeDiedError as error:
             raise DemoError(str(error)) from error
-    pictures = _save_pictures(out)
+    pictures = _save_pictures(out, observed.jobs)
     summary = _summary(observed, study)
     (out / "summary.json").write_text(as_json(summary) + "\n")
-    _show(observed, summary, out, pictures)
-    return observed.complete
+    show(observed, summary, out, pictures)
+    return observed.complete and (study is not None or observed.fruitful)
 
 
 def _make_anew(out: Path) -> None:
@@ -79,24 +80,29 @@ def _make_anew(out: Path) -> None:
     (out / "node.log").touch()
 
 
-def _save_pictures(out: Path) -> list[Path]:
-    """Save every picture that the PACS got as PNG."""
+def _save_pictures(out: Path, jobs: Sequence[JobReport]) -> list[Path]:
+    """Save every picture that the PACS got as PNG, named by the pipeline that it is of."""
     pictures: list[Path] = []
-    for path in sorted((out / "pacs").glob("*.dcm")):
-        dataset = pydicom.dcmread(path)
-        if dataset.SOPClassUID in _PICTURES:
-            frames = np.atleast_3d(dataset.pixel_array)
-            for frame in frames if frames.ndim == 4 else [frames]:
-                name = f"key_image{len(pictures) + 1 if pictures else ''}.png"
-                Image.fromarray(frame).save(out / name)
-                pictures.append(out / name)
+    for job in jobs:
+        for delivery in job.deliveries:
+            path = out / "pacs" / f"{delivery.sop_instance_uid}.dcm"
+            if delivery.kind == ResultKind.KEY_IMAGE and path.is_file():
+                frames = pydicom.dcmread(path).pixel_array
+                for frame in frames if frames.ndim == 4 else [frames]:
+                    pictures.append(_free_name(out / f"key_image_{job.pipeline}.png"))
+                    Image.fromarray(frame).save(pictures[-1])
     return pictures
+
+
+def _free_name(path: Path) -> Path:
+    numbered = (path.with_stem(f"{path.stem}_{number}") for number in count(2))
+    return next(free for free in chain([path], numbered) if not free.exists())
 
 
 def _summary(observed: Observation, study: Path | None) -> dict[str, Any]:
     return {
         "research_use_only": True,
-        "study": str(study) if study else "synthetic chest CT",
+        "study": str(study) if study else "synthetic chest CT and chest X-ray",
         "complete": observed.complete,
         "sent": observed.files,
         "stored": observed.sent.stored,
@@ -105,36 +111,20 @@ def _summary(observed: Observation, study: Path | None) -> dict[str, Any]:
         "objects": observed.objects,
         "delivered": observed.delivered,
         "send_failures": dict(observed.sent.failures),
-        "stages": {"start": round(observed.start_seconds, 3), "send": round(observed.send_seconds, 3)}
-        | stages(observed.studies, observed.received),
+        "stages": {"start": round(observed.start_seconds, 3), "send": round(observed.send_seconds, 3)},
+        "studies": [_study_summary(study, observed.received) for study in observed.studies],
         "findings": [job.summary | {"stack": job.stack} for job in observed.jobs if job.state == "succeeded"],
         "jobs": [json.loads(as_json(job)) for job in observed.jobs],
         "decisions": [json.loads(as_json(d)) for s in observed.studies for d in s.decisions],
     }
 
 
-def _show(observed: Observation, summary: dict[str, Any], out: Path, pictures: list[Path]) -> None:
-    for study in observed.studies:
-        show_study(study)
-    for job in observed.jobs:
-        if job.state == "succeeded":
-            console.print(findings_table(job.summary))
-            for warning in job.summary["warnings"]:
-                console.print(f"[yellow]![/] {escape(warning)}")
-        else:
-            console.print(f"[red]{job.pipeline} {job.state}[/]: {escape(job.message or '')}")
-    table = Table("stage", "seconds", title="time")
-    for name, seconds in summary["stages"].items():
-        table.add_row(name, f"{seconds:.2f}")
-    console.print(table)
-    for message, number in observed.sent.failures.items():
-        console.print(f"[red]{number} × {escape(message)}[/]")
-    colour = "green" if observed.complete else "red"
-    console.print(
-        f"[{colour}]{counted(observed.files, 'file')} sent, {observed.kept} of {observed.instances} instances kept, "
-        f"{observed.delivered} of {observed.objects} result objects delivered[/]"
-    )
-    console.print(f"objects: {out / 'pacs'}", highlight=False)
-    for picture in pictures:
-        console.print(f"picture: {picture}", highlight=False)
-    console.print("[bold]Research use only. Not a medical device.[/]")
+def _study_summary(study: StudyReport, received: dict[str, float]) -> dict[str, Any]:
+    return {
+        "study_instance_uid": study.study_instance_uid,
+        "state": study.state,
+        "hold_message": study.hold_message,
+        "pipelines": sorted({job.pipeline for job in study.jobs}),
+        "instances": study.instances,
+        "stages": stages([study], received),
+    }
