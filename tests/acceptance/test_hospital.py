@@ -51,7 +51,7 @@ class Hospital:
                 SCANNER: [SCANNER, LOOPBACK, 104],
             },
             "LuaScripts": [str(DEPLOY / "forward.lua")],
-            "StableAge": 1,
+            "StableAge": 2,
             "Plugins": [],
             "RemoteAccessAllowed": False,
             "ExecuteLuaEnabled": True,  # Debian's Orthanc has no heart beat yet: the test is its heart
@@ -98,10 +98,11 @@ class Hospital:
         peer = Peer(host=LOOPBACK, port=self.pacs.port, ae_title=self.pacs.ae_title, our_ae_title=SCANNER, timeout_s=30)
         assert send_files(paths, peer).stored == len(paths)
 
-    def forwarded(self) -> list[str]:
-        """Return the state of each of the PACS's jobs that send something to the node."""
-        jobs = self.pacs.rest("GET", "/jobs?expand")
-        return [job["State"] for job in jobs if job["Type"] == "DicomModalityStore"]
+    def forwarded(self, state: str) -> list[str]:
+        """Return the series that the PACS sends to the node by itself, when each of these jobs is in that state."""
+        jobs = [job for job in self.pacs.rest("GET", "/jobs?expand") if job["Type"] == "DicomModalityStore"]
+        series = [series for job in jobs for series in job["Content"]["ParentResources"]]
+        return sorted(series) if all(job["State"] == state for job in jobs) else []
 
     def series(self) -> list[dict[str, Any]]:
         """Return what the PACS says of each series."""
@@ -164,7 +165,8 @@ def test_what_scanners_send_to_the_pacs_ends_there_with_results_and_goes_round_o
         *write(tmp_path / "cxr", [to_dataset(make_radiograph(), RadiographHeader())]),
     ]
     hospital.send(images)
-    hospital.until(lambda: hospital.forwarded() == ["Failure"] * 2)  # the node is not there yet
+    scanned = sorted(series["ID"] for series in hospital.series())
+    hospital.until(lambda: hospital.forwarded("Failure") == scanned)  # the node is not there yet
 
     with hospital.start_node("serve"):
         hospital.until(lambda: echo(hospital.node))
@@ -180,7 +182,7 @@ def test_what_scanners_send_to_the_pacs_ends_there_with_results_and_goes_round_o
         hospital.until(lambda: all(series["IsStable"] for series in hospital.series()))
         modalities = [series["MainDicomTags"]["Modality"] for series in hospital.series()]
         assert {"CT", "DX", "SR", "SEG"} <= set(modalities)
-        assert hospital.forwarded() == ["Success"] * 2
+        assert hospital.forwarded("Success") == scanned
 
         # A PACS that sends all it has, results too, changes nothing.
         everything = {"Resources": [series["ID"] for series in hospital.series()]}
