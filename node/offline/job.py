@@ -1,5 +1,6 @@
 """One selection: through the service's worker, then into files for those who do not read DICOM."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -81,12 +82,15 @@ def run_job(study: Study, stack: Stack, settings: Settings) -> Done:
     if isinstance(inferred, Refusal):
         return Done(refusal=inferred)
     findings, source = inferred
+    unfinished = settings.out / spec.result_folder
     try:
         outcome = worker.write(spec, findings, source, watch)
         _write_files(findings, source, spec, settings.maps, outcome)
-        (settings.out / spec.result_folder).rename(settings.out / name)
+        unfinished.rename(settings.out / name)
     except OSError as error:
         raise UnwritableError(settings.out, error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return Done(folder=name, numbers=headlines(findings), summary=outcome.summary)
 
 
