@@ -20,7 +20,8 @@ from node.config import Config
 from node.header import InstanceHeader
 from node.removed_input import job_hash, with_input
 from node.routing import Route, origins, quiet_time_s, route
-from node.stacks import split
+from node.selection import rejected_by
+from node.stacks import Stack, split
 
 logger = logging.getLogger(__name__)
 
@@ -127,10 +128,19 @@ class Settler:
                 return
             stored = {row.sop_instance_uid: row for row in settling.instances(session, study.id)}
             ended = settling.ended_jobs(session, study.id)
-            jobs, decisions = self._decide(stored, ended, study.chosen_identity)
+            stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
+            jobs, decisions = self._decide(stacks, stored, ended, study.chosen_identity)
             hold = self._hold(session, study, jobs)
             new = (
-                settling.settle(session, study.id, reason=reason, now=datetime.now(UTC), jobs=jobs, decisions=decisions)
+                settling.settle(
+                    session,
+                    study.id,
+                    reason=reason,
+                    now=datetime.now(UTC),
+                    jobs=jobs,
+                    decisions=decisions,
+                    rejected=rejected_by(stacks),
+                )
                 if hold is None
                 else []
             )
@@ -172,10 +182,13 @@ class Settler:
         return not study.released and folder.is_dir() and any(folder.iterdir())
 
     def _decide(
-        self, stored: dict[str, StoredInstance], ended: Collection[JobKey], identity: tuple[str, ...]
+        self,
+        stacks: Sequence[Stack],
+        stored: dict[str, StoredInstance],
+        ended: Collection[JobKey],
+        identity: tuple[str, ...],
     ) -> tuple[list[NewJob], list[NewDecision]]:
         config = self._config  # as one: a reload may come between
-        stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
         routes = route(
             stacks,
             origins(stored.values()),

@@ -1,6 +1,6 @@
 """Studies that may be complete -> revisions, decisions and queued jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -156,12 +156,13 @@ def settle(
     now: datetime,
     jobs: Sequence[NewJob],
     decisions: Sequence[NewDecision],
+    rejected: Collection[str] = frozenset(),
 ) -> list[int]:
     """Close the revision being received: its decisions and jobs, in the caller's transaction.
 
     A job that an earlier revision already has, with the same pipeline, version and selection, is not queued again.
     Jobs of earlier revisions whose place another takes are superseded: what of them did not run or was not delivered
-    is cancelled.
+    is cancelled; so it is of jobs on images that the study itself rejects.
 
     Returns
     -------
@@ -175,7 +176,7 @@ def settle(
     session.add(revision)
     session.flush()
     rows = [_existing(session, study_id, job) or _queue(session, study_id, revision.id, job, now) for job in jobs]
-    superseding.supersede(session, study_id, rows)
+    superseding.supersede(session, study_id, rows, rejected)
     for decision in decisions:
         session.add(_decision_row(revision.id, decision, {n: row.id for n, row in enumerate(rows)}))
     return [row.id for row in rows if row.revision_id == revision.id]

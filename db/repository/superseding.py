@@ -1,6 +1,6 @@
 """Jobs whose place a later revision's job took: what did not run or was not delivered goes, what was is named."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ REPORT_KIND = "sr"
 DELIVERED = (DeliveryState.SENT, DeliveryState.COMMITTED, DeliveryState.WARNED)
 
 
-def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
+def supersede(session: Session, study_id: int, chosen: Sequence[Job], rejected: Collection[str] = frozenset()) -> None:
     """Let the jobs that a revision chose take the place of earlier ones of the same pipeline.
 
     A job takes the place of those that share an image with it; where there is one of a pipeline before and now, also
@@ -29,6 +29,8 @@ def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
         Of the study.
     chosen : sequence of Job
         Of the revision, new ones and those of earlier revisions that still hold.
+    rejected : collection of str
+        SOP Instance UIDs of images that the study itself takes out.
     """
     for job in chosen:
         if job.superseded_by_id is not None:
@@ -42,7 +44,7 @@ def supersede(session: Session, study_id: int, chosen: Sequence[Job]) -> None:
         successor = rivals[0] if alone else _successor(session, job, rivals)
         if successor is not None:
             job.superseded_by_id = successor.id
-        if successor is not None or _rests_on_what_does_not_count(session, job):
+        if successor is not None or _rests_on_what_does_not_count(session, job, rejected):
             _cancel(session, job, successor)
 
 
@@ -122,8 +124,10 @@ def _successor(session: Session, job: Job, candidates: Sequence[Job]) -> Job | N
     return next((other for other in candidates if images & _images(session, other)), None)
 
 
-def _rests_on_what_does_not_count(session: Session, job: Job) -> bool:
-    """Say whether an image of a job was decided against: none with its pixels is current in its series."""
+def _rests_on_what_does_not_count(session: Session, job: Job, rejected: Collection[str]) -> bool:
+    """Say whether an image of a job was rejected or decided against: none with its pixels is current in its series."""
+    if not _images(session, job).isdisjoint(rejected):
+        return True
     current = aliased(Instance)
     still_counts = (
         select(current.id)
@@ -135,8 +139,8 @@ def _rests_on_what_does_not_count(session: Session, job: Job) -> bool:
         )
         .exists()
     )
-    rejected = select(Instance.id).join(JobInstance).where(JobInstance.job_id == job.id, ~still_counts).limit(1)
-    return session.scalar(rejected) is not None
+    uncounted = select(Instance.id).join(JobInstance).where(JobInstance.job_id == job.id, ~still_counts).limit(1)
+    return session.scalar(uncounted) is not None
 
 
 def _images(session: Session, job: Job) -> set[str]:

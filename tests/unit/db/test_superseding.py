@@ -22,9 +22,13 @@ class Revisions:
         with database.write() as session:
             intake.add(session, [received(n) for n in (1, 2, 3)])
 
-    def settle(self, *new):
+    def settle(self, *new, rejected=frozenset()):
         with self.database.write() as session:
-            settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=new, decisions=[])
+            settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=new, decisions=[], rejected=rejected)
+
+    def uids(self, *ids):
+        with self.database.read() as session:
+            return set(session.scalars(select(Instance.sop_instance_uid).where(Instance.id.in_(ids))))
 
     def start(self):
         with self.database.write() as session:
@@ -272,6 +276,15 @@ def test_priority_puts_forward_and_waiting_makes_up_for_it(database, received):
         with database.write() as session:
             started.append(jobs.start_next(session, device="cpu", now=NOON).pipeline)
     assert started == ["urgent", "routine", "urgent, much later"]
+
+
+def test_what_waits_on_a_rejected_image_is_cancelled_and_the_rest_goes_on(study):
+    both = job("a", instance_ids=(1,)), job("b", instance_ids=(2,))
+    study.settle(*both, job("c", instance_ids=(3,)))
+    study.succeed(study.start(), "1.9.1")
+    study.settle(rejected=study.uids(1, 3))
+    assert study.jobs() == [JobState.SUCCEEDED, JobState.QUEUED, JobState.CANCELLED]
+    assert study.deliveries() == [DeliveryState.CANCELLED]
 
 
 def test_each_selection_has_a_place_of_its_own_and_what_takes_anothers_stands_there(study):
