@@ -38,7 +38,7 @@ class Recipe:
     version: int = 2
     seed: int = 20
     folds: int = 5
-    epochs: int = 60
+    epochs: int = 80
     batch: int = 8
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
