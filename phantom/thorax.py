@@ -233,7 +233,7 @@ def _above_diaphragm(grid: _Grid, side: int, breath_mm: float) -> Floats:
 def _gas(grid: _Grid, breath_mm: float) -> Floats:
     """Return the stomach's bubble and some gas in the colon's flexures."""
     volume = np.zeros(np.broadcast_shapes(grid.x.shape, grid.y.shape, grid.z.shape), np.float32)
-    _paint(volume, grid, (64, -20, -146 + breath_mm), (28, 24, 14), 0.8, lean=-12)
+    _paint(volume, grid, (70, -20, -156 + breath_mm), (24, 20, 12), 0.6, lean=-12)
     _paint(volume, grid, (102, 10, -184 + breath_mm), (18, 18, 20), 0.6)
     _paint(volume, grid, (-88, -10, -204 + breath_mm), (30, 16, 13), 0.6)
     return volume
