@@ -18,7 +18,7 @@ BLOCKS = re.findall(
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebook")
-    write_study(folder / "study", make_chest(rows=128, columns=128, spacing_mm=(4.0, 2.8, 2.8)))
+    write_study(folder / "study", make_chest(slices=58, rows=128, columns=128, spacing_mm=(5.0, 2.8, 2.8)))
     names: dict[str, object] = {"__name__": "notebook"}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

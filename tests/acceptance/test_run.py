@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,19 @@ from phantom.cxr import make_radiograph
 from phantom.cxr_dicom import RadiographHeader, lateral, to_dataset
 from phantom.dicom import localizer, to_datasets, write
 
-XRAY = make_radiograph(rows=512, columns=512, spacing_mm=0.72)
+
+@cache
+def chest_xray():
+    return make_radiograph(rows=512, columns=512, spacing_mm=0.72)
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A CT with its scout, a frontal and a lateral X-ray, one of them twice, and what is no image."""
     folder = tmp_path_factory.mktemp("study")
-    chest = make_chest(rows=128, columns=128, spacing_mm=(4.0, 2.8, 2.8))
+    chest = make_chest(slices=58, rows=128, columns=128, spacing_mm=(5.0, 2.8, 2.8))
     write(folder / "ct", [localizer(chest), *to_datasets(chest)])
-    frontal, _ = write(folder / "deep/xray", [to_dataset(XRAY), lateral(XRAY)])
+    frontal, _ = write(folder / "deep/xray", [to_dataset(chest_xray()), lateral(chest_xray())])
     shutil.copy(frontal, folder / "zz-copy.dcm")
     (folder / "notes.txt").write_text("not DICOM")
     (folder / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\0\0\0UL\x04\0\xff")
@@ -70,12 +74,12 @@ def test_the_ct_that_fits_is_run_and_all_else_is_named_with_its_reason(ct, study
     done, out = ct
     assert done.exit_code == 0, done.output
     found = {(row["state"], row["code"]): row for row in rows(out)}
-    assert found["succeeded", ""]["images"] == "72"
+    assert found["succeeded", ""]["images"] == "58"
     assert found["succeeded", ""]["path"] == str(study / "ct")
     assert found["not-run", "localizer"]["reason"] == "A localizer (scout), not a volume."
     assert found["not-run", "not-ct-image"]["modality"] == "DX"
     assert found["left-out", "unreadable"]["path"] == str(study / "broken.dcm")
-    original = study / "deep/xray" / f"{to_dataset(XRAY).SOPInstanceUID}.dcm"
+    original = study / "deep/xray" / f"{to_dataset(chest_xray()).SOPInstanceUID}.dcm"
     assert found["left-out", "duplicate"]["reason"] == f"The same file as {original}."
     for said in ("succeeded", "A localizer (scout), not a volume.", "Emphysema index", "Research use only"):
         assert said in done.output
@@ -147,7 +151,7 @@ def test_findings_say_what_ran_on_what_with_codes_units_and_warnings(ct):
     assert found["research_use_only"] is True
     assert found["algorithm"]["name"] == "lung-densitometry"
     assert found["algorithm"]["weights_sha256"] is None
-    assert len(found["source"]["sop_instance_uids"]) == len(found["source"]["files"]) == 72
+    assert len(found["source"]["sop_instance_uids"]) == len(found["source"]["files"]) == 58
     assert found["measurements"][0]["code"] == {"value": "118565006", "scheme": "SCT", "meaning": "Volume"}
     assert found["measurements"][0]["unit"] == "mL"
     assert found["regions"][0]["site"]["laterality"]["meaning"] == "Right"
@@ -175,7 +179,7 @@ def test_the_frontal_x_ray_is_run_and_the_lateral_is_not(xray):
 def test_masks_of_an_x_ray_are_pictures_of_its_lungs_on_its_own_pixels(xray):
     found, folder = findings_in(xray[1])
     assert folder.name == found["source"]["sop_instance_uids"][0]
-    for region, truth in zip(found["regions"], (XRAY.right_lung, XRAY.left_lung), strict=True):
+    for region, truth in zip(found["regions"], (chest_xray().right_lung, chest_xray().left_lung), strict=True):
         mask = np.asarray(Image.open(folder / region["mask"]))
         assert mask.shape == truth.shape
         assert set(np.unique(mask)) == {0, 255}
@@ -207,7 +211,7 @@ def test_own_results_are_never_read(ct, tmp_path):
 
 @pytest.fixture
 def frontal(tmp_path):
-    return write(tmp_path / "frontal", [to_dataset(XRAY)])[0]
+    return write(tmp_path / "frontal", [to_dataset(chest_xray())])[0]
 
 
 def test_one_file_is_enough_and_a_script_gets_json(frontal, tmp_path):
@@ -246,7 +250,7 @@ def test_a_second_run_replaces_the_first_and_leaves_what_others_put_there_also_w
 
 def test_a_folder_of_somebody_else_is_refused_and_with_overwrite_nothing_in_it_is_lost(frontal, tmp_path):
     out = tmp_path / "out"
-    taken = out / str(to_dataset(XRAY).SOPInstanceUID)
+    taken = out / str(to_dataset(chest_xray()).SOPInstanceUID)
     taken.mkdir(parents=True)
     (taken / "precious.txt").write_text("mine")
     done = invoke(frontal, "--pipeline", "lung-fields", "--out", out)
@@ -274,7 +278,7 @@ def two_patients(tmp_path):
     """Two images of two patients under one Study Instance UID, as badly de-identified archives have them."""
     header = RadiographHeader(patient_id="A")
     other = replace(header, patient_id="B", uid_entropy="other", study_instance_uid=header.study)
-    write(tmp_path / "archive", [to_dataset(XRAY, header), to_dataset(XRAY, other)])
+    write(tmp_path / "archive", [to_dataset(chest_xray(), header), to_dataset(chest_xray(), other)])
     return tmp_path / "archive"
 
 
@@ -326,7 +330,7 @@ def test_a_full_disk_ends_the_run_with_what_is_whole(two_patients, tmp_path, mon
 
 
 def test_nothing_that_fits_says_why_with_a_status_of_its_own(tmp_path):
-    write(tmp_path / "side", [lateral(XRAY)])
+    write(tmp_path / "side", [lateral(chest_xray())])
     done = invoke(tmp_path / "side", "--pipeline", "lung-fields", "--out", tmp_path / "out")
     assert done.exit_code == 3
     assert "not-run" in done.output
