@@ -8,9 +8,11 @@ PS3.8 7.1 A-ASSOCIATE, 9.3.4 A-ASSOCIATE-RJ.
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -20,6 +22,11 @@ from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
 _MAX_PDU = 131072
+_MOST_WAITING = 32
+"""Messages of at most `_MAX_PDU` bytes that wait for the line."""
+_DATA_TRANSFER = "Sta6"
+"""The association is established (PS3.8 9.2.1)."""
+_LINE_PAUSE_S = 0.001
 _NO_REASON = "it gives no reason; its log may"
 _REJECTIONS = {
     (1, 1): _NO_REASON,
@@ -136,6 +143,7 @@ def associate(
         if not association.is_established and not (association.rejected_contexts and not association.accepted_contexts):
             raise NoAssociationError(call.failure(association))
         _give_answers_back(association)
+        _pace(association)
         yield association
     finally:
         if association.is_established:
@@ -192,6 +200,22 @@ def _give_answers_back(association: Association) -> None:
             serve(message, context_id)
 
     setattr(association, "_serve_request", serve_request)  # noqa: B010 - mypy lets no method be assigned
+
+
+def _pace(association: Association) -> None:
+    """Have a sender wait for the line: pynetdicom takes an object of any size into memory, faster than it leaves."""
+    provider = association.dul
+    send = provider.send_pdu
+
+    def send_pdu(primitive: Any) -> None:  # noqa: ANN401 - pynetdicom's type of it is private
+        while (
+            provider.to_provider_queue.qsize() >= _MOST_WAITING
+            and provider.state_machine.current_state == _DATA_TRANSFER
+        ):
+            time.sleep(_LINE_PAUSE_S)
+        send(primitive)
+
+    setattr(provider, "send_pdu", send_pdu)  # noqa: B010 - mypy lets no method be assigned
 
 
 def _wake(event: Event) -> None:

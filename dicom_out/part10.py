@@ -97,7 +97,7 @@ def inflate(path: Path, target: BinaryIO) -> None:
     OSError
         If the one cannot be read, or the other not written.
     zlib.error
-        If the stream is damaged.
+        If the stream is damaged or cut off.
     """
     meta = read_file_meta_info(path)
     start = _FILE_META_OFFSET + int(meta.FileMetaInformationGroupLength)
@@ -109,9 +109,12 @@ def inflate(path: Path, target: BinaryIO) -> None:
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     with path.open("rb") as file:
         file.seek(start)
-        while packed := inflater.unconsumed_tail or file.read(_CHUNK):
+        # Behind the end of the stream there may be a byte that makes its length even.
+        while not inflater.eof and (packed := inflater.unconsumed_tail or file.read(_CHUNK)):
             target.write(inflater.decompress(packed, _CHUNK))
     target.write(inflater.flush())
+    if not inflater.eof:
+        raise zlib.error("the stream is cut off")
 
 
 def _plain(dataset: Dataset, frames: Iterable[NDArray[np.float32]], size: int) -> Iterator[bytes | memoryview]:

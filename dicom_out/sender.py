@@ -1,10 +1,14 @@
-"""C-STORE SCU: files to a peer over one association, as they are, with the status of each.
+"""C-STORE SCU: files to a peer over one association, with the status of each.
+
+They go as they are; what is deflated goes inflated to a peer that does not take it so.
 
 References
 ----------
 PS3.4 B.2.3 Storage statuses; PS3.7 9.3.1 C-STORE, C Status codes.
 """
 
+import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +16,13 @@ from enum import StrEnum
 from pathlib import Path
 
 import pydicom
-from pydicom.uid import UID, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from dicom_out.association import Lines, NoAssociationError, Peer, associate
+from dicom_out.part10 import inflate, is_deflated
 
 __all__ = ["Peer", "SendOutcome", "SendState", "Sender", "connect", "echo", "send"]
 
@@ -73,7 +78,8 @@ class Sender:
     def store(self, path: Path) -> SendOutcome:
         """Send one file and wait for the answer; never raises for what the peer or the network does."""
         sop_class, transfer_syntax = kind = _kind(path)
-        if kind not in self._accepted:
+        as_it_is = kind in self._accepted
+        if not as_it_is and self._accepted.isdisjoint(_ways(*kind)):
             return SendOutcome(
                 path=path,
                 state=SendState.UNSUPPORTED,
@@ -81,12 +87,25 @@ class Sender:
             )
         if not self._association.is_established:
             return SendOutcome(path=path, state=SendState.NOT_SENT, message="the association ended before")
-        # pynetdicom's limit for the answer begins before the first byte has left; a slow line needs more.
-        self._association.dimse_timeout = self._peer.timeout_s + path.stat().st_size / _SLOWEST_BYTES_PER_S
         try:
-            status = self._association.send_c_store(path)
+            if as_it_is:
+                return self._store(path, path)
+            # Without a name, so that nothing is left of it whatever ends us; sent by the name that the kernel gives it.
+            with tempfile.TemporaryFile(dir=path.parent) as inflated:
+                inflate(path, inflated)
+                inflated.flush()
+                return self._store(path, Path(f"/proc/self/fd/{inflated.fileno()}"))
+        except zlib.error as error:
+            return SendOutcome(
+                path=path, state=SendState.UNSUPPORTED, message=f"its deflated data are damaged: {error}"
+            )
         except (RuntimeError, OSError, ValueError) as error:
             return SendOutcome(path=path, state=SendState.UNREACHABLE, message=str(error))
+
+    def _store(self, path: Path, sent: Path) -> SendOutcome:
+        # pynetdicom's limit for the answer begins before the last bytes have left; a slow line needs more.
+        self._association.dimse_timeout = self._peer.timeout_s + sent.stat().st_size / _SLOWEST_BYTES_PER_S
+        status = self._association.send_c_store(sent)
         if "Status" not in status:
             return SendOutcome(
                 path=path,
@@ -104,7 +123,7 @@ def connect(paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None) ->
     Parameters
     ----------
     paths : sequence of Path
-        DICOM files of at most 128 different pairs of SOP class and transfer syntax.
+        DICOM files of at most 128 different pairs of SOP class and transfer syntax; deflated ones count twice.
     peer : Peer
         Takes them.
     lines : Lines or None
@@ -115,7 +134,7 @@ def connect(paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None) ->
     NoAssociationError
         If the peer gives none.
     """
-    kinds = sorted({_kind(path) for path in paths})
+    kinds = sorted({way for path in paths for way in _ways(*_kind(path))})
     with associate(peer, [build_context(*kind) for kind in kinds], lines=lines) as association:
         yield Sender(association, peer)
 
@@ -156,6 +175,12 @@ def echo(peer: Peer) -> bool:
 def _kind(path: Path) -> tuple[str, str]:
     meta = pydicom.filereader.read_file_meta_info(path)
     return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+
+
+def _ways(sop_class: str, transfer_syntax: str) -> set[tuple[str, str]]:
+    """Return how an object of a SOP class and transfer syntax can go."""
+    inflated = {(sop_class, str(ExplicitVRLittleEndian))} if is_deflated(transfer_syntax) else set()
+    return {(sop_class, transfer_syntax)} | inflated
 
 
 def _outcome(path: Path, status: int, comment: str | None) -> SendOutcome:
