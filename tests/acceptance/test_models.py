@@ -85,6 +85,18 @@ def test_the_shipped_manifest_is_listed_within_a_hundred_columns(run):
     assert "would be used by" in " ".join(done.output.split()), "it is not there, so it is not in use"
 
 
+def test_what_is_shipped_is_there_verified_and_nothing_to_install(run):
+    row = next(line for line in run("models", "list").output.splitlines() if line.strip().startswith("lung-fields"))
+    assert row.split()[1] == "shipped"
+    assert "lung-fields: present, sha256" in run("models", "verify", "lung-fields").output
+    fetched = run("models", "fetch", "--pipeline", "lung-fields")
+    assert (fetched.exit_code, fetched.output.strip()) == (0, "")
+    for command in (["fetch", "lung-fields"], ["add", "lung-fields", __file__], ["remove", "lung-fields"]):
+        done = run("models", *command)
+        assert done.exit_code
+        assert "comes with opacity-node" in done.output
+
+
 def test_slots_of_pipelines_that_this_release_has_come_first(run, known):
     lines = run("models", "list").output.splitlines()
     place = {
