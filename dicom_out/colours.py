@@ -15,8 +15,8 @@ from inference.findings import Purpose, Region
 RGB = tuple[int, int, int]
 
 _PALETTES: dict[Purpose, tuple[RGB, ...]] = {
-    Purpose.LUNGS: ((86, 180, 233), (0, 190, 140), (120, 150, 255), (150, 220, 220), (190, 190, 255)),
-    Purpose.OPACITY: ((255, 165, 0), (240, 228, 66), (235, 110, 40), (224, 141, 187), (255, 200, 150)),
+    Purpose.LUNGS: ((102, 221, 255), (119, 119, 255), (51, 153, 187), (119, 170, 255)),
+    Purpose.OPACITY: ((240, 150, 0), (255, 255, 0), (204, 102, 85), (238, 204, 153)),
 }
 
 

@@ -1,62 +1,110 @@
-"""A picture of the findings that every viewer shows: four views, outlines, the headline numbers.
+"""A picture of the findings that every viewer shows: where they lie, outlined, and the headline numbers.
 
 References
 ----------
-PS3.3 A.8.1 Secondary Capture Image IOD, C.8.6 Secondary Capture.
+PS3.3 A.8.1 Secondary Capture Image IOD, C.8.6 Secondary Capture, C.7.6.1 General Image.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_out import codes
 from dicom_out.coded import code_item
 from dicom_out.context import ResultKind, Run
+from dicom_out.ct_picture import ct_picture
 from dicom_out.equipment import model_name
 from dicom_out.marks import Mark
-from dicom_out.picture import SIZE, picture
 from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
-from dicom_out.study import stamp
-from dicom_out.views import axial_slices
+from dicom_out.study import references, stamp
+from dicom_out.views import shown_slices
+from dicom_out.xray_picture import xray_picture
 from inference.findings import Findings
+from inference.radiograph import Radiograph
+from inference.selected import Selected
 from inference.series import Series
+
+SIZE = 1024
+"""Rows and columns, whatever the size of the source: less could not be read at half of it."""
 
 _THUMBNAIL_TITLE = 20
 
 
-def key_image(findings: Findings, marks: tuple[Mark, ...], series: Series, run: Run) -> Dataset:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Shown:
+    """A picture, and which images of the source it shows."""
+
+    picture: Image.Image
+    indices: tuple[int, ...]
+    description: str
+    patient_orientation: list[str] | None = None
+
+
+def key_image(findings: Findings, marks: Sequence[Mark], source: Selected, run: Run) -> Dataset:
     """Write the key image: an RGB Secondary Capture of `SIZE` x `SIZE` pixels.
 
     Parameters
     ----------
     findings : Findings
         Numbers and warnings.
-    marks : tuple of Mark
+    marks : sequence of Mark
         Regions, in the colours of the SEG.
-    series : Series
+    source : Series or Radiograph
         The images behind them.
     run : Run
         What the object belongs to.
     """
-    slices = axial_slices(marks, len(series.headers))
+    if isinstance(source, Radiograph):
+        shown = _shown_of_xray(findings, marks, source, run)
+    else:
+        shown = _shown_of_ct(findings, marks, source, run)
+    images = references(source)
     dataset = Dataset()
     dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.Modality = "OT"
     dataset.ConversionType = "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
-    dataset.DerivationDescription = f"{RESEARCH_NOTICE}. Outlines of findings on CT images."
-    dataset.PatientOrientation = None
-    dataset.SourceImageSequence = [_source(series.headers[i]) for i in slices]
+    dataset.DerivationDescription = f"{RESEARCH_NOTICE}. Outlines of findings on {shown.description}."
+    dataset.PatientOrientation = shown.patient_orientation
+    dataset.SourceImageSequence = [_source(images[index]) for index in shown.indices]
+    _set_history(dataset, [source.headers[index] for index in shown.indices], run)
     dataset.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     dataset.SecondaryCaptureDeviceManufacturerModelName = model_name(run.algorithm)
-    # NO means that the picture does not identify the patient (PS3.3 C.7.6.1): it names neither patient nor study.
-    dataset.BurnedInAnnotation = "NO"
-    dataset.LossyImageCompression = "00"
-    _set_pixels(dataset, picture(findings, marks, series, run))
+    _set_pixels(dataset, shown.picture)
     description = run.context.series_description("key image", limit=_THUMBNAIL_TITLE)
     stamp(dataset, run, ResultKind.KEY_IMAGE, 1, description)
     dataset.DateOfSecondaryCapture = dataset.ContentDate
     dataset.TimeOfSecondaryCapture = dataset.ContentTime
     return dataset
+
+
+def _shown_of_ct(findings: Findings, marks: Sequence[Mark], series: Series, run: Run) -> _Shown:
+    picture = ct_picture(findings, marks, series, run, size=SIZE)
+    return _Shown(picture=picture, indices=shown_slices(marks, series), description="CT images")
+
+
+def _shown_of_xray(findings: Findings, marks: Sequence[Mark], radiograph: Radiograph, run: Run) -> _Shown:
+    return _Shown(
+        picture=xray_picture(findings, marks, radiograph, run, size=SIZE),
+        indices=(0,),
+        description="an X-ray image",
+        patient_orientation=["L", "F"] if radiograph.upright.is_stated else None,
+    )
+
+
+def _set_history(dataset: Dataset, headers: Sequence[Dataset], run: Run) -> None:
+    """Say of the picture what is to be said of the images in it: text in them, and what compression took from them."""
+    burned_in = {str(header.get("BurnedInAnnotation") or "") for header in headers}
+    if "YES" in burned_in:
+        dataset.BurnedInAnnotation = "YES"
+    elif burned_in == {"NO"} or not run.is_projection:
+        # We write neither patient nor study into it, and scanners none into CT; a film may have them in its corner.
+        dataset.BurnedInAnnotation = "NO"
+    is_lossy = any(str(header.get("LossyImageCompression") or "") == "01" for header in headers)
+    dataset.LossyImageCompression = "01" if is_lossy else "00"
 
 
 def _source(header: Dataset) -> Dataset:
@@ -67,13 +115,13 @@ def _source(header: Dataset) -> Dataset:
     return item
 
 
-def _set_pixels(dataset: Dataset, rgb: bytes) -> None:
-    dataset.Rows = dataset.Columns = SIZE
+def _set_pixels(dataset: Dataset, picture: Image.Image) -> None:
+    dataset.Columns, dataset.Rows = picture.size
     dataset.SamplesPerPixel = 3
     dataset.PhotometricInterpretation = "RGB"
     dataset.PlanarConfiguration = 0
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0
-    dataset.PixelData = rgb
+    dataset.PixelData = picture.tobytes()
     dataset["PixelData"].VR = "OB"

@@ -1,122 +1,137 @@
 """Which planes of a stack the key image shows, and what is seen on them.
 
-A view is a plane of the volume with its outlines, cut to the lungs, and knows how large a pixel is and which way the
-patient lies. Patient coordinates are LPS.
+A view is a plane of the volume with its outlines, cut to the lungs, and knows which way the patient lies. Patient
+coordinates are LPS.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom_out.colours import RGB
+from dicom_out.drawing import Outline, Plane
 from dicom_out.marks import Mark, contours
+from dicom_out.telling_slices import areas, telling_slices
 from inference.findings import Purpose
 from inference.series import Series
 
+AXIAL_VIEWS = 8
 WINDOW_CENTER = -600.0
 WINDOW_WIDTH = 1500.0
-_MARGIN_MM = 15.0
-_AXIAL_VIEWS = 3
+_MARGIN_MM = 12.0
 _MUCH_LUNG = 0.6
-_OPACITY_COUNTS = 20
+_WIDTHS = {Purpose.LUNGS: 1.5, Purpose.OPACITY: 1.5}
+"""Of outlines, in pixels: thinner where they only bound the lungs."""
+
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class View:
-    """One plane, ready to be scaled and drawn.
+    """One plane of the stack.
 
     Attributes
     ----------
-    title : str
-        What is shown, for a person.
-    gray : ndarray of uint8, shape (rows, columns)
+    name, position : str
+        What is shown, for a person; where it lies in the patient.
+    plane : Plane
         Windowed, cut to the lungs.
-    spacing_mm : tuple of 2 float
-        Between rows and columns.
-    lines : tuple of (RGB, ndarray of float64 of shape (k, 2))
-        Outlines, (column, row) from the corner of the first pixel.
     left, right : str
         Which side of the patient the left and right edges show.
+    index : int or None
+        Of the slice; None for the coronal view.
     """
 
-    title: str
-    gray: NDArray[np.uint8]
-    spacing_mm: tuple[float, float]
-    lines: tuple[tuple[RGB, NDArray[np.float64]], ...]
+    name: str
+    plane: Plane
     left: str
     right: str
+    position: str = ""
+    index: int | None = None
 
 
-def axial_slices(marks: Sequence[Mark], count: int) -> tuple[int, ...]:
-    """Return three slices, from the last to the first, one of each third of the lungs: the most telling of it.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sheet:
+    """What a key image of a CT shows.
 
-    Parameters
+    Attributes
     ----------
-    marks : sequence of Mark
-        The opacities choose, then the lungs; where nothing is marked, slices are evenly spread.
+    axial : tuple of View
+        From head to feet.
+    coronal : View
+        Through the largest finding, head up.
+    rows : tuple of float
+        Where the axial slices cut the coronal view, in its rows from its upper edge.
     count : int
         Slices of the stack.
     """
-    extent = _areas(marks, count)
-    marked = np.flatnonzero(extent)
-    first, last = (int(marked[0]), int(marked[-1]) + 1) if marked.size else (0, count)
-    weight = _areas([mark for mark in marks if mark.region.purpose == Purpose.OPACITY], count)
-    edges = np.linspace(first, last, _AXIAL_VIEWS + 1).astype(int)
-    apart = (last - first) // (2 * _AXIAL_VIEWS)
-    chosen: list[int] = []
-    for edge, stop in pairwise(edges.tolist()):
-        start = max([edge, *(index + apart for index in chosen)])
-        part = slice(start, max(stop, start + 1))
-        scores = _OPACITY_COUNTS * weight[part] + extent[part]
-        chosen.append(start + int(scores.argmax()) if scores.any() else (start + stop) // 2)
-    return tuple(sorted({min(i, count - 1) for i in chosen}, reverse=True))
+
+    axial: tuple[View, ...]
+    coronal: View
+    rows: tuple[float, ...]
+    count: int
 
 
-def views(marks: Sequence[Mark], series: Series) -> tuple[View, ...]:
-    """Return the axial views, from head to feet, and a coronal one through the largest finding."""
-    count = len(series.headers)
-    upright = series.geometry.slice_direction[2] > 0
-    slices = axial_slices(marks, count)
+def sheet(marks: Sequence[Mark], series: Series) -> Sheet:
+    """Return the most telling axial views, and a coronal one that shows where they are."""
     box = _bounds(marks, series)
-    axial = [_axial(index, marks, series, box) for index in (slices if upright else slices[::-1])]
-    return (*axial, _coronal(marks, series, box, upright=upright))
-
-
-def _axial(index: int, marks: Sequence[Mark], series: Series, box: tuple[slice, slice, slice]) -> View:
-    _, rows, columns = box
-    lines = _lines(marks, [mark.region.mask[index, rows, columns] for mark in marks])
-    left, right = _sides(series.geometry.row_direction)
-    number = series.headers[index].get("InstanceNumber")
-    return View(
-        title=f"image {number}" if number is not None else f"slice {index + 1}",
-        gray=_windowed(series.pixel_array[index, rows, columns]),
-        spacing_mm=series.geometry.spacing_mm[1:],
-        lines=lines,
-        left=left,
-        right=right,
+    upright = series.geometry.slice_direction[2] > 0
+    slices = shown_slices(marks, series)
+    first, last = box[0].start, box[0].stop
+    return Sheet(
+        axial=tuple(_axial(index, marks, series, box) for index in slices),
+        coronal=_coronal(marks, series, box, upright=upright),
+        rows=tuple((last - 1 - index if upright else index - first) + 0.5 for index in slices),
+        count=len(series.headers),
     )
 
 
-def _coronal(marks: Sequence[Mark], series: Series, box: tuple[slice, slice, slice], *, upright: bool) -> View:
+def shown_slices(marks: Sequence[Mark], series: Series) -> tuple[int, ...]:
+    """Return the indices of the axial slices shown, from head to feet."""
+    slices = telling_slices(marks, len(series.headers), AXIAL_VIEWS)
+    return slices[::-1] if series.geometry.slice_direction[2] > 0 else slices
+
+
+def _axial(index: int, marks: Sequence[Mark], series: Series, box: Box) -> View:
+    _, rows, columns = box
+    number = series.headers[index].get("InstanceNumber")
+    geometry = series.geometry
+    along = int(np.argmax(np.abs(geometry.slice_direction)))
+    position = geometry.origin_mm[along] + index * geometry.spacing_mm[0] * geometry.slice_direction[along]
+    left, right = _sides(geometry.row_direction)
+    return View(
+        name=f"image {number}" if number is not None else f"slice {index + 1}",
+        position=f", {'xyz'[along]} {position:.1f} mm",
+        plane=Plane(
+            gray=_windowed(series.pixel_array[index, rows, columns]),
+            spacing=geometry.spacing_mm[1:],
+            outlines=_outlines(marks, [mark.region.mask[index, rows, columns] for mark in marks]),
+        ),
+        left=left,
+        right=right,
+        index=index,
+    )
+
+
+def _coronal(marks: Sequence[Mark], series: Series, box: Box, *, upright: bool) -> View:
     slices, _, columns = box
     row = _telling_row(marks, box)
     order = slice(None, None, -1 if upright else 1)
-    lines = _lines(marks, [mark.region.mask[slices, row, columns][order] for mark in marks])
     left, right = _sides(series.geometry.row_direction)
     return View(
-        title="coronal",
-        gray=_windowed(series.pixel_array[slices, row, columns][order]),
-        spacing_mm=(series.geometry.spacing_mm[0], series.geometry.spacing_mm[2]),
-        lines=lines,
+        name=f"C {WINDOW_CENTER:.0f} W {WINDOW_WIDTH:.0f}, bars 3 cm",
+        plane=Plane(
+            gray=_windowed(series.pixel_array[slices, row, columns][order]),
+            spacing=(series.geometry.spacing_mm[0], series.geometry.spacing_mm[2]),
+            outlines=_outlines(marks, [mark.region.mask[slices, row, columns][order] for mark in marks]),
+        ),
         left=left,
         right=right,
     )
 
 
-def _telling_row(marks: Sequence[Mark], box: tuple[slice, slice, slice]) -> int:
+def _telling_row(marks: Sequence[Mark], box: Box) -> int:
     """Return the row that cuts most of the opacities among those that show much lung.
 
     Every fourth slice and column decide: they suffice, and the masks are large.
@@ -137,15 +152,10 @@ def _telling_row(marks: Sequence[Mark], box: tuple[slice, slice, slice]) -> int:
     return int(rows.start) + (int(telling.argmax()) if telling.any() else len(telling) // 2)
 
 
-def _areas(marks: Sequence[Mark], count: int) -> NDArray[np.int64]:
-    total: NDArray[np.int64] = sum((mark.areas for mark in marks), start=np.zeros(count, dtype=np.int64))
-    return total
-
-
-def _bounds(marks: Sequence[Mark], series: Series) -> tuple[slice, slice, slice]:
+def _bounds(marks: Sequence[Mark], series: Series) -> Box:
     """Return the box around all regions with a margin, or the whole volume."""
     shape = series.pixel_array.shape
-    marked = np.flatnonzero(_areas(marks, shape[0]))
+    marked = np.flatnonzero(areas(marks, shape[0]))
     if not marked.size:
         return slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2])
     plane = np.zeros(shape[1:], dtype=bool)
@@ -158,8 +168,14 @@ def _bounds(marks: Sequence[Mark], series: Series) -> tuple[slice, slice, slice]
     )
 
 
-def _lines(marks: Sequence[Mark], planes: Sequence[NDArray[np.bool_]]) -> tuple[tuple[RGB, NDArray[np.float64]], ...]:
-    return tuple((mark.rgb, line) for mark, plane in zip(marks, planes, strict=True) for line in contours(plane))
+def _outlines(marks: Sequence[Mark], planes: Sequence[NDArray[np.bool_]]) -> tuple[Outline, ...]:
+    """Return the outlines of all marks, those of opacities on top."""
+    order = sorted(zip(marks, planes, strict=True), key=lambda pair: pair[0].region.purpose == Purpose.OPACITY)
+    return tuple(
+        Outline(points=points, rgb=mark.rgb, width=_WIDTHS[mark.region.purpose])
+        for mark, plane in order
+        for points in contours(plane)
+    )
 
 
 def _windowed(hounsfield: NDArray[np.generic]) -> NDArray[np.uint8]:

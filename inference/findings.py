@@ -179,6 +179,8 @@ class Heatmap:
         resamples it onto that of the source.
     value_range : tuple of 2 float
         The lowest and the highest value there can be; the lowest is that of what lies outside `grid`.
+    purpose : Purpose or None
+        Which regions it goes with; the key image of a radiograph shows a map of opacity.
     """
 
     label: str
@@ -187,6 +189,7 @@ class Heatmap:
     values: NDArray[np.float32]
     grid: "Geometry"
     value_range: tuple[float, float] = (0.0, 1.0)
+    purpose: Purpose | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from dicom_out.build import ResultContext, ResultKind, build, encode
+from dicom_out.context import Run
 from inference.findings import Findings
+from inference.radiograph import Radiograph
 from inference.series import Series, load
 from tests import factories
 
@@ -51,6 +55,16 @@ def a_context(**changes) -> ResultContext:
         "created_at": datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC),
     }
     return ResultContext(**{**values, **changes})
+
+
+def a_run(source, found: Findings) -> Run:
+    return Run(
+        source=source.headers[0],
+        demographics=source.headers[0],
+        context=a_context(),
+        algorithm=found.algorithm,
+        is_projection=isinstance(source, Radiograph),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -106,3 +120,44 @@ def real_result(tmp_path_factory, real_series, real_findings) -> Result:
 def result(request) -> Result:
     """The phantom's result, then that of the real CT."""
     return request.getfixturevalue(request.param)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words as they were drawn: on which picture, of what size, where (left, top, right, bottom)."""
+
+    words: str
+    picture: Image.Image
+    size: float
+    box: tuple[float, float, float, float]
+
+
+@pytest.fixture
+def drawn_words(monkeypatch) -> list[Words]:
+    """All words that are drawn from now on."""
+    record: list[Words] = []
+    draw_text = ImageDraw.ImageDraw.text
+
+    def text(self, xy, text, *args, **kwargs):
+        measures = {name: kwargs[name] for name in ("font", "anchor")}
+        box = self.textbbox(xy, text, **measures)
+        record.append(Words(words=text, picture=self._image, size=kwargs["font"].size, box=box))
+        draw_text(self, xy, text, *args, **kwargs)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return record
+
+
+def check_layout(record: list[Words]) -> None:
+    """Check that words can be read at half the size, lie on their picture, and not on each other."""
+    for one in record:
+        assert one.size / 2 >= 11, one
+        width, height = one.picture.size
+        assert one.box[0] >= 0, one
+        assert one.box[1] >= 0, one
+        assert one.box[2] <= width, one
+        assert one.box[3] <= height, one
+    for one, other in combinations([one for one in record if one.words], 2):
+        if one.picture is other.picture:
+            (a, b, c, d), (e, f, g, h) = one.box, other.box
+            assert min(c, g) <= max(a, e) or min(d, h) <= max(b, f), (one, other)

@@ -1,0 +1,116 @@
+import pytest
+
+from dicom_out.drawing import fitted, width_of, wrapped
+from dicom_out.legend import legend, number
+from dicom_out.marks import marks
+from inference.findings import Measurement, Site
+from tests import factories
+from tests.unit.dicom_out.conftest import a_run, check_layout
+
+
+def drawn_legend(found):
+    drawn = marks(found.regions, factories.STUDY)
+    return legend(found, drawn, a_run(factories.ct_series(), found), width=1024)
+
+
+def words(record):
+    return [one.words for one in record]
+
+
+def test_the_table_has_a_row_for_each_number_and_a_column_for_each_region(drawn_words):
+    series = factories.ct_series()
+    found = factories.findings(series)
+    drawn_legend(found)
+    said = words(drawn_words)
+    assert [one for one in said if one in ("in all", "right lung", "left lung", "opacity")] == [
+        "opacity",
+        "left lung",
+        "right lung",
+        "in all",
+    ]  # from the right
+    assert "Volume [mL]" in said
+    assert "Opacity percentage [%]" in said
+    volumes = [region.measurements[-1].value for region in found.regions]
+    row = next(one for one in drawn_words if one.words == "Volume [mL]").box
+    cells = {one.words for one in drawn_words if abs(one.box[3] - row[3]) < 8}
+    assert {number(value) for value in volumes} < cells
+
+
+def test_opacity_keeps_its_column_where_there_are_more_regions_than_room(drawn_words):
+    series = factories.ct_series()
+    right, _, opacity = factories.masks(series.pixel_array.shape)
+    lobes = [factories.lung_region(f"lobe {i}", factories.RIGHT, right, series) for i in range(5)]
+    found = factories.findings(series, regions=(*lobes, factories.opacity_region("opacity", opacity, series)))
+    picture = drawn_legend(found)
+    named = {one.words: one.box for one in drawn_words}
+    assert named["opacity"][1] < named["lobe 4"][1]  # in the head of the table; the other in the key below it
+    shown = set(picture.get_flattened_data())
+    assert {mark.rgb for mark in marks(found.regions, factories.STUDY)} < shown
+    check_layout(drawn_words)
+
+
+@pytest.mark.parametrize(
+    ("site", "title"),
+    [
+        (Site(location=factories.LUNG), "lung"),
+        (
+            Site(location=factories.LUNG, laterality=factories.RIGHT._replace(value="51440002", meaning="Bilateral")),
+            "both lungs",
+        ),
+        (None, "in all"),
+    ],
+)
+def test_the_first_column_says_what_its_numbers_are_about(site, title, drawn_words):
+    series = factories.ct_series()
+    value = Measurement(concept=factories.VOLUME, value=1.0, unit=factories.MILLILITRE, site=site)
+    drawn_legend(factories.findings(series, measurements=(value,)))
+    assert title in words(drawn_words)
+
+
+def test_all_warnings_are_told_where_there_is_room(drawn_words):
+    drawn_legend(factories.findings(factories.ct_series()))
+    assert [one for one in words(drawn_words) if one.startswith("!")] == [
+        "! Slices are 7.5 mm apart; the method was validated at <= 3 mm.",
+        "! A second warning.",
+    ]
+
+
+def test_warnings_without_room_are_counted(drawn_words):
+    long = "A warning that takes more than a line " * 3
+    drawn_legend(factories.findings(factories.ct_series(), warnings=(long, long, "Third.", "Fourth.")))
+    assert words(drawn_words)[-3].endswith("(+2 in the report)")
+    check_layout(drawn_words)
+
+
+def test_numbers_and_answers_without_room_are_counted(drawn_words):
+    series = factories.ct_series()
+    found = factories.findings(series)
+    numbers = [
+        Measurement(
+            concept=factories.VOLUME._replace(value=f"{i}", meaning=f"{i}"), value=1.0, unit=factories.MILLILITRE
+        )
+        for i in range(9)
+    ]
+    found = factories.findings(series, measurements=tuple(numbers), regions=(), categories=found.categories * 4)
+    drawn_legend(found)
+    assert "+ 3 numbers and 2 answers in the report" in words(drawn_words)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.0, "0"), (0.04, "0.04"), (0.0012, "0.001"), (0.12, "0.1"), (12.34, "12.3"), (-767.4, "-767"), (4478.2, "4478")],
+)
+def test_numbers_have_as_many_digits_as_a_reader_can_use(value, expected):
+    assert number(value) == expected
+
+
+def test_a_long_line_keeps_its_ending_and_every_sign_can_be_drawn():
+    assert fitted("a very long label of a region: Opacity percentage", 300, ending=" 12.5 %").endswith("... 12.5 %")
+    assert fitted("≤ 3 mm", 300) == "<= 3 mm"
+
+
+def test_wrapped_lines_hold_all_words_and_keep_to_the_width():
+    said = "Slices of 4 mm: partial volume lowers the emphysema index, published on slices of 1 mm only."
+    lines = wrapped(said, 300)
+    assert " ".join(lines) == said
+    assert max(map(width_of, lines)) <= 300
