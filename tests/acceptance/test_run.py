@@ -366,3 +366,13 @@ def test_a_wrong_argument_is_answered_with_what_to_do(changes, said, frontal, tm
     assert done.exit_code == 2
     assert said in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_the_page_shows_how_to_read_it(ct):
+    page = (Path(__file__).parents[2] / "docs/run.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    found, folder = findings_in(ct[1])
+    names: dict[str, object] = {}
+    exec(block.replace("results/UID", str(folder)), names)  # noqa: S102 - our own page
+    assert names["found"] == found
+    assert names["mask"].sum() > 1000
