@@ -82,6 +82,7 @@ CARD = ModelCard(
         "Trained and judged on a few dozen adult patients, most with COVID-19; no children, no normal cohort.",
         "Areas lie on the image receptor, where the patient is magnified, unless the pixel spacing was calibrated.",
         "The left lung includes the part behind the heart; both include what the ribs and diaphragm hide only in part.",
+        "Gas of stomach or bowel under the left diaphragm may be outlined as lung, as was seen on a real image.",
         "A wholly white lung, a removed lung, or a large effusion is outlined wrongly or not found.",
         "Images that do not say how they lie are taken as upright; a mirrored image is not noticed.",
         "Says nothing about disease.",
