@@ -92,6 +92,7 @@ class FakePacs:
         self.port = 0
         self.answers = answers
         self.refused_sop_classes = set(refused_sop_classes)
+        self.transfer_syntaxes: Sequence[str] = AllTransferSyntaxes
         self.delay_s = delay_s
         self.abort_after = abort_after
         self.aborts_at = set(aborts_at)
@@ -124,7 +125,7 @@ class FakePacs:
         entity.add_supported_context(Verification)
         for context in AllStoragePresentationContexts:
             if context.abstract_syntax not in self.refused_sop_classes:
-                entity.add_supported_context(context.abstract_syntax, AllTransferSyntaxes)
+                entity.add_supported_context(context.abstract_syntax, self.transfer_syntaxes)
         if self.commitment != "none":
             entity.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
         handlers = [

@@ -70,6 +70,16 @@ def segimage2itkimage(path: Path, folder: Path) -> list[ItkSegment]:
     return segments
 
 
+def paramap2itkimage(path: Path, folder: Path) -> "SimpleITK.Image":
+    """Return a Parametric Map, read by dcmqi, which takes no deflated ones."""
+    folder.mkdir()
+    output = _run(
+        _environment_tool("paramap2itkimage"), "--inputDICOM", path, "--outputDirectory", folder, "-t", "nrrd"
+    )
+    assert (folder / "pmap.nrrd").exists(), output
+    return SimpleITK.ReadImage(folder / "pmap.nrrd")
+
+
 def tid1500reader(path: Path, folder: Path) -> list[dict[str, Any]]:
     """Return the measurement groups of an SR, read by dcmqi; it exits with 0 even when it has failed."""
     target = folder / "report.json"
