@@ -10,7 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def make(data: Path, out: Path, recipe: Recipe, *, ct: Path | None = None, proce
         What ``lung-fields.json`` says.
     """
     (out / "folds").mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with _pool(processes) as pool:
         parts = [pool.submit(_fold, data, out, recipe, fold) for fold in range(recipe.folds)]
         whole = pool.submit(_whole, data, out, recipe, ct)
         by_fold = [part.result() for part in parts]
@@ -88,6 +88,13 @@ def make(data: Path, out: Path, recipe: Recipe, *, ct: Path | None = None, proce
     (out / f"{NAME}.json").write_text(f"{text}\n", encoding="utf-8")
     said: dict[str, Any] = json.loads(text)
     return said
+
+
+def _pool(processes: int) -> Executor:
+    """Return what trains so many at a time; one alone needs no process of its own."""
+    if processes == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _fold(data: Path, out: Path, recipe: Recipe, fold: int) -> dict[str, Any]:
