@@ -62,8 +62,8 @@ def test_a_bad_file_is_reported_and_the_old_one_stays_and_a_good_one_counts_for_
         with RunningNode(config) as node:
             config.write_text(good + '[rules.when]\nseries_description = "((("\nkernel = "B30"\n')
             said = hang_up(node, "the configuration in use stays")
-            assert "rules[0].when.series_description = '(((': is no regular expression" in said
-            assert "rules[0].when.kernel = 'B30': there is no such condition" in said
+            assert "rules[1].when.series_description = '(((': is no regular expression" in said
+            assert "rules[1].when.kernel = 'B30': there is no such condition" in said
             assert said.count(" ERROR ") == 3
             assert "Traceback" not in said
 
