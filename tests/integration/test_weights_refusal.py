@@ -98,6 +98,7 @@ def test_other_pipelines_of_the_study_run_in_the_same_worker(spec, toy, monkeypa
             return Refusal(code="it-ran", reason="It ran.", remedy="")
 
     monkeypatch.setitem(registry._PIPELINES, "other", Other)
+    monkeypatch.setattr(registry, "CARDS", {**registry.CARDS, "other": registry.CARDS["lung-densitometry"]})
     assert run(spec(notices=False), "cpu").refusal.code == "weights-missing"
     assert run(spec(pipeline="other", notices=False), "cpu").refusal.code == "it-ran"
     toy.write_bytes(b"right")
