@@ -26,6 +26,7 @@ from node.commitment import Commitment
 from node.config import Config, Destination
 from node.retries import Backoff, arrived, ends_round, judge, meaning
 from node.rounds import Rounds
+from node.wanted import wanted
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class Outbox:
                 name, f"config.toml has no destination {name!r} any more; add it again, or `opacity-node give-up`"
             )
             return
-        intact = [d for d in waiting if self._intact(d)]
+        intact = [d for d in self._wanted(waiting, destination) if self._intact(d)]
         if not intact:
             return
         try:
@@ -190,6 +191,14 @@ class Outbox:
             self._unreachable(name, str(error))
             return
         self._after(name, outcomes)
+
+    def _wanted(self, waiting: Sequence[DueDelivery], destination: Destination) -> list[DueDelivery]:
+        """Leave out what the destination does not want any more: a peer may choke on it."""
+        unwanted = [d.id for d in waiting if d.kind not in wanted(destination, d.pipeline)]
+        if unwanted:
+            with self._database.write() as session:
+                deliveries.drop_unwanted(session, unwanted)
+        return [d for d in waiting if d.id not in unwanted]
 
     def _send(self, association: Stores, waiting: Sequence[DueDelivery], *, to_commit: bool) -> list[SendOutcome]:
         outcomes: list[SendOutcome] = []

@@ -12,6 +12,7 @@ from db.states import DeliveryState
 
 ARRIVED = (DeliveryState.SENT, DeliveryState.WARNED)
 """The peer answered that it took the object, and has not confirmed yet that it keeps it."""
+UNWANTED = "objects and maps of its destination in config.toml leave it out; change them, then `opacity-node resend`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +26,8 @@ class DueDelivery:
     sha256: str
     attempts: int
     refusals: int = 0
+    kind: str = ""
+    pipeline: str = ""
 
 
 def due_destinations(session: Session, now: datetime) -> list[str]:
@@ -43,8 +46,9 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 50) -
     What failed goes behind what did not, so that an object which the peer chokes on holds up no other.
     """
     rows = session.execute(
-        select(Delivery, Result)
-        .join(Result)
+        select(Delivery, Result, Job.pipeline)
+        .join(Result, Delivery.result_id == Result.id)
+        .join(Job, Result.job_id == Job.id)
         .where(
             Delivery.destination == destination,
             Delivery.state == DeliveryState.PENDING,
@@ -63,8 +67,10 @@ def due(session: Session, destination: str, now: datetime, *, limit: int = 50) -
             sha256=result.sha256,
             attempts=delivery.attempts,
             refusals=delivery.refusals,
+            kind=result.kind,
+            pipeline=pipeline,
         )
-        for delivery, result in rows
+        for delivery, result, pipeline in rows
     ]
 
 
@@ -78,6 +84,15 @@ def _not_held() -> ColumnElement[bool]:
     """Exclude what is of a study that waits for a person, or has not settled since: nothing of it is sent."""
     held = select(Study.id).join(Job).join(Result).where(Study.hold_reason.is_not(None))
     return ~held.where(Result.id == Delivery.result_id).exists()
+
+
+def drop_unwanted(session: Session, delivery_ids: Sequence[int]) -> None:
+    """Send no more what its destination does not want any more."""
+    session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(delivery_ids), Delivery.state == DeliveryState.PENDING)
+        .values(state=DeliveryState.CANCELLED, next_attempt_at=None, failing_since=None, message=UNWANTED)
+    )
 
 
 def next_due_at(session: Session, *, after: datetime) -> datetime | None:

@@ -3,6 +3,7 @@
 Nothing is built anew: the stored bytes are what goes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,11 +12,15 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, Result, Series, Study
 from db.repository.commitments import TO_CONFIRM, ask_no_more
-from db.repository.deliveries import ARRIVED
+from db.repository.deliveries import ARRIVED, UNWANTED
 from db.states import DeliveryState, InstanceRole, StudyState
 
 GIVEN_UP = "a person gave its destination up; `opacity-node resend --to` sends it after all"
 _UNDELIVERED = (DeliveryState.PENDING, DeliveryState.FAILED)
+
+
+Wants = Callable[[str, str, str], bool]
+"""Says whether a destination gets objects of a pipeline, of a kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +65,8 @@ class Resent:
     """New deliveries, by destination."""
     cancelled: int = 0
     """Deliveries that a later revision of the study took the place of; they stay so."""
+    unwanted: int = 0
+    """Objects that their destination does not want, by its settings; they are not sent."""
     given_up: int = 0
     """Deliveries to a destination that a person gave up; they stay so."""
     held: list[str] = field(default_factory=list)
@@ -107,10 +114,13 @@ class Resending:
         When they are due.
     to : str or None
         Send the chosen objects to this destination instead; what went there before goes again.
+    wants : callable
+        Says whether a destination gets a pipeline's objects of a kind.
     """
 
-    def __init__(self, choice: Choice, *, now: datetime, to: str | None = None) -> None:
+    def __init__(self, choice: Choice, *, now: datetime, to: str | None = None, wants: Wants = lambda *_: True) -> None:
         self._choice = choice
+        self._wants = wants
         self._now = now
         self._to = to
         self._last = 0
@@ -123,6 +133,9 @@ class Resending:
         rows = session.execute(query).all()
         for delivery, result, study in rows:
             self._last = delivery.id
+            if not self._wants(self._to or delivery.destination, result.job.pipeline, result.kind):
+                self.resent.unwanted += 1
+                continue
             self._warn(session, result, study)
             if self._to is None:
                 self._put_back(delivery, study)
@@ -156,7 +169,8 @@ class Resending:
 
     def _put_back(self, delivery: Delivery, study: Study, *, even_given_up: bool = False) -> None:
         given_up = _given_up(delivery)
-        if delivery.state is DeliveryState.CANCELLED and not (given_up and even_given_up):
+        comes_back = (given_up and even_given_up) or _left_out(delivery)
+        if delivery.state is DeliveryState.CANCELLED and not comes_back:
             self.resent.given_up += given_up
             self.resent.cancelled += not given_up
             return
@@ -194,6 +208,11 @@ def give_up(session: Session, destination: str) -> GivenUp:
 def _given_up(delivery: Delivery) -> bool:
     replaced = delivery.result.job.superseded_by_id is not None
     return delivery.state is DeliveryState.CANCELLED and delivery.message == GIVEN_UP and not replaced
+
+
+def _left_out(delivery: Delivery) -> bool:
+    """Say whether the settings of its destination left a delivery out, which want it now."""
+    return delivery.message == UNWANTED and delivery.result.job.superseded_by_id is None
 
 
 def _count(numbers: dict[str, int], destination: str, study: Study, resent: Resent) -> None:

@@ -1,5 +1,6 @@
 """Where results went, and sending them again: ``deliveries``, ``resend``."""
 
+import functools
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from rich.markup import escape
 from db.repository.resending import Choice, DeliveryLine, Resending, Resent, listed
 from db.states import DeliveryState
 from inference.wording import counted
+from node import wanted
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
 from node.config import Config
 from node.console import Footnotes, as_json, console, listing, state_shown, uid_shown
@@ -28,10 +30,10 @@ def deliveries(
 ) -> None:
     """List result objects, where they go, and what the destinations answered."""
     settings = load_config(config)
-    wanted = _state(state)
+    chosen = _state(state)
     with open_database(settings) as database, database.read() as session:
         whole = None if study is None else study_named(session, study)
-        choice = Choice(study_instance_uid=whole, destination=destination, state=wanted)
+        choice = Choice(study_instance_uid=whole, destination=destination, state=chosen)
         found = listed(session, choice, newest=newest)
     if json:
         print(as_json(found))  # noqa: T201 - for a script, not for a terminal
@@ -55,15 +57,16 @@ def resend(
     if study is None and job is None and destination is None:
         fail("say what to send again: a Study Instance UID, --job N or --destination NAME")
     settings = load_config(config)
-    wanted = _state(state)
+    chosen = _state(state)
     if to is not None and settings.destination(to) is None:
         names = ", ".join(d.name for d in settings.destinations) or "none"
         fail(f"--to {to}: config.toml has no such destination; there are: {names}")
     with open_database(settings) as database:
         with database.read() as session:
             whole = None if study is None else study_named(session, study)
-        choice = Choice(study_instance_uid=whole, job_id=job, destination=destination, state=wanted)
-        resending = Resending(choice, now=datetime.now(UTC), to=to)
+        choice = Choice(study_instance_uid=whole, job_id=job, destination=destination, state=chosen)
+        wants = functools.partial(wanted.wants, settings)
+        resending = Resending(choice, now=datetime.now(UTC), to=to, wants=wants)
         more = True
         while more:
             with database.write() as session:
@@ -112,6 +115,8 @@ def _say(resent: Resent, config: Config) -> None:
             )
     if resent.cancelled:
         console.print(f"{resent.cancelled} stay cancelled: results of a later revision took their place")
+    if resent.unwanted:
+        console.print(f"{resent.unwanted} not sent: `objects` and `maps` of the destination leave them out")
     if resent.given_up:
         console.print(f"{resent.given_up} stay given up: `--to NAME` sends them, to the same or another destination")
     for uid in resent.corrected:
@@ -133,6 +138,9 @@ def _nothing(resent: Resent) -> str:
     if resent.cancelled:
         cancelled = counted(resent.cancelled, "cancelled object")
         return f"nothing to send: {cancelled}, results of a later revision took their place"
+    if resent.unwanted:
+        left_out = counted(resent.unwanted, "object")
+        return f"nothing to send: {left_out} that `objects` and `maps` of the destination leave out"
     return "nothing to send: no delivery fits; `opacity-node deliveries` lists them"
 
 
