@@ -89,7 +89,9 @@ def _statement(findings: Findings, marks: Sequence[Mark], where: str) -> str:
     if opacities:
         return "No opacity marked" if all(mark.is_empty for mark in opacities) else f"Opacity marked{where}"
     is_sought = findings.categories or any(heatmap.purpose == Purpose.OPACITY for heatmap in findings.heatmaps)
-    return "Opacity was not outlined" if is_sought else "Opacity was not looked for"
+    if is_sought:
+        return "Opacity was not outlined"
+    return "Lungs outlined; opacity was not looked for" if marks else "Opacity was not looked for"
 
 
 def _tabled(marks: Sequence[Mark], room: int) -> list[Mark]:

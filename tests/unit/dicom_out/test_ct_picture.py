@@ -137,7 +137,7 @@ def test_that_opacity_was_not_looked_for_is_told_in_words(drawn_words):
     series = factories.ct_series()
     found = factories.findings(series)
     picture(series, replace(found, regions=found.regions[:2], categories=()))
-    assert "Opacity was not looked for" in [one.words for one in drawn_words]
+    assert "Lungs outlined; opacity was not looked for" in [one.words for one in drawn_words]
 
 
 def test_window_scale_model_version_weights_time_and_notice_are_in_the_picture(drawn_words):

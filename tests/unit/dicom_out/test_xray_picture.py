@@ -212,4 +212,4 @@ def test_words_can_be_read_and_do_not_lie_on_each_other(shape, is_mapped, tmp_pa
 def test_lungs_alone_say_that_opacity_was_not_looked_for(tmp_path, drawn_words):
     source = xray(tmp_path)
     picture(source, xray_findings(source))
-    assert "Opacity was not looked for" in [one.words for one in drawn_words]
+    assert "Lungs outlined; opacity was not looked for" in [one.words for one in drawn_words]
