@@ -49,6 +49,19 @@ def same_exposure(stack: Stack, others: Sequence[Stack], vague: Collection[str])
     return None, ""
 
 
+def possible_exposure(stack: Stack, others: Sequence[Stack]) -> Stack | None:
+    """Return the first of other images of the same view that nothing tells apart from the exposure of an image."""
+    one, view = stack.first, view_of(stack.first).view
+    for other in others:
+        known = [
+            one.irradiation_event_uid and other.first.irradiation_event_uid,
+            one.acquired_at and other.first.acquired_at,
+        ]
+        if view_of(other.first).view is view and not any(known):
+            return other
+    return None
+
+
 def vague_moments(stacks: Sequence[Stack]) -> frozenset[str]:
     """Return acquisition times that images of different views share: those of a study, not of an exposure."""
     views: dict[str, set[View]] = {}

@@ -23,7 +23,7 @@ from pydicom.uid import (
 from inference.card import XRayInput
 from inference.findings import Refusal
 from node.choices import Choice, refused, states_body_part, wrong_body_part
-from node.exposures import preference, same_exposure, vague_moments
+from node.exposures import possible_exposure, preference, same_exposure, vague_moments
 from node.header import InstanceHeader
 from node.stacks import XRAY_MODALITIES, Stack
 from node.xray_views import FRONTAL, View, view_of
@@ -183,9 +183,12 @@ def _copy(stack: Stack, runs: Sequence[Stack], vague: Collection[str]) -> Choice
 
 def _for_processing(stack: Stack, refusal: Refusal, runs: Sequence[Stack], vague: Collection[str]) -> Choice:
     original, how = same_exposure(stack, runs, vague)
-    if original is None:
+    if original is not None:
+        reason = f"{refusal.reason} For presentation it is {original.label}, which runs: {how}."
+    elif (likely := possible_exposure(stack, runs)) is not None:
+        reason = f"{refusal.reason} For presentation, {likely.label} of the same view runs."
+    else:
         return refused(stack, refusal)
-    reason = f"{refusal.reason} For presentation it is {original.label}, which runs: {how}."
     return Choice(stack=stack, runs=False, code=refusal.code, reason=reason)
 
 

@@ -156,6 +156,15 @@ def test_an_image_for_processing_alone_asks_for_the_one_for_presentation():
     assert found["2.1.1"].runs
 
 
+def test_an_image_for_processing_whose_exposure_is_not_told_names_what_runs_of_its_view():
+    found = choices_by_uid(for_processing(), xray(acquired_at=NOON))
+    assert found["2.3.1"].refusal is None
+    assert found["2.3.1"].reason.endswith(" For presentation, series 1 · chest · PA of the same view runs.")
+    found = choices_by_uid(for_processing(irradiation_event_uid=("7",)), xray(irradiation_event_uid=("8",)))
+    assert found["2.3.1"].refusal
+    assert choices_by_uid(for_processing(view_position="AP"), xray())["2.3.1"].refusal
+
+
 COPY = {"uid": "2.9.1", "series_number": 9}
 
 
