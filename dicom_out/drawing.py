@@ -21,6 +21,8 @@ SMALL, MEDIUM, LARGE = 22, 26, 30
 _FINER = 2
 _STEP_PIXELS = 1.0
 _SMOOTHED_PIXELS = 2.5
+_LEAST_PIXELS = 5.0
+"""Across an outline: what is smaller is drawn larger than it is, rather than not seen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,7 +89,9 @@ def drawn(plane: Plane, room: tuple[int, int]) -> Image.Image:
 
 
 def _smooth(points: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Return a closed line without the steps of the pixels that it runs around, and without needless points."""
+    """Return a closed line that can be seen, without the steps of the pixels that it runs around."""
+    centre, extent = points.mean(axis=0), float(np.ptp(points, axis=0).max())
+    points = centre + (points - centre) * max(1.0, _LEAST_PIXELS * _FINER / extent)
     steps = np.hypot(*np.diff(points, axis=0).T)
     points, length = points[:-1], float(steps.sum())
     window = min(len(points) * _SMOOTHED_PIXELS * _FINER / max(length, 1e-9), len(points) / 8)

@@ -103,6 +103,16 @@ def test_the_outline_lies_around_the_marked_part(tmp_path):
     assert bright.any()
 
 
+def test_a_single_pixel_of_a_large_image_can_be_seen(tmp_path):
+    source = xray(tmp_path, shape=(3000, 2400))
+    mask = np.zeros((3000, 2400), dtype=bool)
+    mask[1500, 600] = True
+    _, shown = picture(source, a_region(source, mask))
+    rows, columns = np.nonzero(coloured(shown, (240, 150, 0), tolerance=120))
+    assert len(rows) > 8
+    assert max(np.ptp(rows), np.ptp(columns)) < 12
+
+
 @pytest.mark.parametrize(("spacing", "orientation"), [([0.4, 0.8], ("L", "F")), ([0.8, 0.4], ("F", "L"))])
 def test_pixels_that_are_not_square_keep_their_aspect(spacing, orientation, tmp_path):
     source, found = a_chest(tmp_path, orientation, changes={"PixelSpacing": spacing})
