@@ -49,6 +49,8 @@ _ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
 
 _INPUT = XRayInput(view_positions=("PA", "AP"), min_size=(256, 256))
 _WEIGHTS = "lung-fields"
+_ADULT_MM2 = (15_000.0, 110_000.0)
+"""Both lungs on an image receptor, from the smallest to the largest adults with room on either side; our choice."""
 
 CARD = ModelCard(
     name="lung-fields",
@@ -160,7 +162,7 @@ class LungFields:
             measurements=_both(masks, radiograph),
             regions=tuple(_regions(np.ascontiguousarray(radiograph.upright.turn_back(masks)), radiograph)),
             heatmaps=(_heatmap(found, radiograph),),
-            warnings=tuple(_warnings(radiograph)),
+            warnings=tuple(_warnings(masks, radiograph)),
         )
 
 
@@ -214,10 +216,16 @@ def _area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tupl
     return () if of_one is None else (Measurement(concept=_AREA, value=pixels * of_one, unit=_MM2, site=site),)
 
 
-def _warnings(radiograph: Radiograph) -> Iterator[str]:
+def _warnings(masks: Mask, radiograph: Radiograph) -> Iterator[str]:
     if not radiograph.upright.is_stated:
         yield "Patient Orientation is absent: right and left are those of an upright image, unmirrored."
     if radiograph.pixel_area_mm2 is None:
         yield "The size of a pixel is not known: areas are shares only."
+    for area in _area(int(np.count_nonzero(masks)), radiograph):
+        if not _ADULT_MM2[0] <= area.value <= _ADULT_MM2[1]:
+            yield (
+                f"Both lungs measure {area.value:.0f} mm2, which no adult's do: the pixel spacing is not that of this "
+                "image (was it scaled down?), or the outlines are wrong."
+            )
     if radiograph.is_window_ignored:
         yield "The image's own window shows nothing; the whole range of its values was used instead."

@@ -76,6 +76,12 @@ def test_without_a_pixel_size_there_are_shares_and_a_warning_instead_of_areas(fi
     assert any("size of a pixel is not known" in warning for warning in findings.warnings)
 
 
+@pytest.mark.parametrize("spacing_mm", [0.15, 2.4])
+def test_lungs_of_an_impossible_size_are_warned_about(find, spacing_mm):
+    warnings = find(PixelSpacing=[spacing_mm] * 2)[0].warnings
+    assert any("which no adult's do" in warning for warning in warnings)
+
+
 def test_an_image_that_does_not_say_how_it_lies_is_warned_about(find):
     assert not find()[0].warnings
     assert any("Patient Orientation is absent" in warning for warning in find(PatientOrientation=None)[0].warnings)
