@@ -4,10 +4,11 @@ import json
 
 import pytest
 from rich.console import Console
+from sqlalchemy import select
 from typer.testing import CliRunner
 
-from db.models import Delivery, Job, Study
-from db.repository.deliveries import Attempt, record, troubles
+from db.models import Delivery, Job, Result, Study
+from db.repository.deliveries import UNWANTED, Attempt, record, troubles
 from db.repository.resending import GIVEN_UP, Choice, Resending
 from db.states import DeliveryState, HoldReason, StudyState
 from node.cli import app, deliveries
@@ -220,3 +221,29 @@ def change(post, number, **values):
         delivery = session.get_one(Delivery, number)
         for name, value in values.items():
             setattr(delivery, name, value)
+
+
+def test_resend_leaves_out_what_a_destination_does_not_want_until_it_does(call, post, tmp_path):
+    with post.database.write() as session:
+        session.get_one(Result, 1).kind = "map"
+        delivery = session.scalars(
+            select(Delivery).where(Delivery.result_id == 1, Delivery.destination == "pacs")
+        ).one()
+        delivery.state, delivery.message = CANCELLED, UNWANTED
+    done = call("resend", "1.2", "--to", "pacs")
+    assert done.exit_code == 0
+    assert "leave them out" in done.output
+    assert post.states("pacs") == [CANCELLED, PENDING, PENDING]
+    file = tmp_path / "config.toml"
+    file.write_text(file.read_text().replace('ae_title = "pacs"', 'ae_title = "pacs"\nmaps = "source-grid"'))
+    assert call("resend", "1.2", "--destination", "pacs").exit_code == 0
+    assert post.states("pacs") == [PENDING] * 3
+
+
+def test_resend_of_nothing_but_what_is_unwanted_says_so(call, post):
+    with post.database.write() as session:
+        for result in session.scalars(select(Result)):
+            result.kind = "map"
+    done = call("resend", "1.2")
+    assert done.exit_code == 2
+    assert "`objects` and `maps`" in " ".join(done.output.split())

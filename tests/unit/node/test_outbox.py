@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from db.models import Delivery
+from db.models import Delivery, Result
 from db.repository.deliveries import troubles
 from db.states import DeliveryState
 from node.config import Destination
@@ -360,3 +360,18 @@ def test_a_peer_that_hangs_up_each_time_is_told_once(post, clock, caplog):
     assert len(peers.calls) > 3
     (begun,) = [r.getMessage() for r in caplog.records]
     assert begun.startswith("nothing can be delivered to pacs: ")
+
+
+def test_what_a_destination_wants_no_more_is_not_sent_and_the_others_go(post, clock):
+    mail, peers = post(pacs=lambda _n, path: "abort" if path and path.stem == "1" else 0, archive=down)
+    with mail.database.write() as session:
+        session.get_one(Result, 2).kind = "key-image"
+    mail.run()
+    assert PENDING in mail.states("pacs")
+    changed = place("pacs", objects=("report",))
+    mail.outbox.reload(mail.config.model_copy(update={"destinations": (changed, place("archive"))}))
+    asked = len(peers.requests)
+    pass_time(mail, clock, minutes=10)
+    assert mail.states("pacs") == [SENT, CANCELLED, SENT]
+    assert ("pacs", "1") not in peers.requests[asked:]
+    assert mail.states("archive") == [PENDING] * 3
