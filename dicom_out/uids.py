@@ -13,7 +13,7 @@ from pydicom.uid import UID
 
 from inference.findings import Algorithm
 
-WRITER_VERSION = "0.1.0"
+WRITER_VERSION = "0.2.0"
 """Changes whenever the writers would make other bytes from the same findings."""
 
 _NAMESPACE = uuid.UUID("8f0b7a52-93c4-5d0e-9a51-0d7c5f4e6b21")
