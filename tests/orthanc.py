@@ -115,6 +115,10 @@ class Orthanc:
         file.write_bytes(self._request("GET", f"/instances/{instance}/file"))
         return file
 
+    def preview(self, instance: str) -> bytes:
+        """Return the picture of an instance's first frame, as its explorer shows it: a PNG file."""
+        return self._request("GET", f"/instances/{instance}/preview")
+
     def forward(self, resources: Sequence[str], ae_title: str, port: int) -> dict[str, Any]:
         """C-STORE instances, series or studies to a peer on loopback; return Orthanc's report."""
         self.admit(ae_title, port)

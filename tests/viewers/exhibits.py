@@ -11,8 +11,9 @@ from pydicom.dataset import Dataset
 
 from dicom_out.build import ResultObject, build
 from dicom_out.context import ResultContext, ResultKind
+from dicom_out.notice import notice
 from inference import registry, selected
-from inference.findings import Findings
+from inference.findings import Algorithm, Findings, Refusal
 from inference.radiograph import Radiograph
 from inference.selected import Selected
 
@@ -86,8 +87,25 @@ def of_findings(
     folder: Path, sources: Sequence[Path], source: Selected, found: Findings, *, maps: Collection[ResultKind] = ()
 ) -> Exhibit:
     """Write findings as objects."""
-    context = ResultContext(pipeline=found.algorithm.name, selection_hash="a" * 64, created_at=_CREATED_AT)
-    objects = build(found, source, context, maps=maps)
+    objects = build(found, source, _context(found.algorithm.name), maps=maps)
+    return _written(folder, sources, source, found, objects)
+
+
+def of_refusal(folder: Path, sources: Sequence[Path], pipeline: str, refusal: Refusal) -> Exhibit:
+    """Write what the node writes where a pipeline did not run."""
+    card = registry.CARDS[pipeline]
+    source = selected.load(card, sources)
+    nothing = Findings(algorithm=Algorithm(name=card.name, version="0"), source_instances=source.sop_instance_uids)
+    return _written(folder, sources, source, nothing, (notice(refusal, source.headers, _context(pipeline), card),))
+
+
+def _context(pipeline: str) -> ResultContext:
+    return ResultContext(pipeline=pipeline, selection_hash="a" * 64, created_at=_CREATED_AT)
+
+
+def _written(
+    folder: Path, sources: Sequence[Path], source: Selected, found: Findings, objects: tuple[ResultObject, ...]
+) -> Exhibit:
     results = tuple(folder / f"{item.kind}-{item.index}.dcm" for item in objects)
     for path, item in zip(results, objects, strict=True):
         path.write_bytes(b"".join(item.file()))
