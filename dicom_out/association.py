@@ -18,6 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.pdu_primitives import MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
@@ -203,7 +204,13 @@ def _give_answers_back(association: Association) -> None:
 
 
 def _pace(association: Association) -> None:
-    """Have a sender wait for the line: pynetdicom takes an object of any size into memory, faster than it leaves."""
+    """Have a sender wait for the line: pynetdicom takes an object of any size into memory, faster than it leaves.
+
+    A peer that sets no limit would be sent all of an object in one message.
+    """
+    for item in association.acceptor.user_information:
+        if isinstance(item, MaximumLengthNotification):
+            item.maximum_length_received = min(item.maximum_length_received or _MAX_PDU, _MAX_PDU)
     provider = association.dul
     send = provider.send_pdu
 
