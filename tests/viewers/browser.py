@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -13,13 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from tests.peers import need
-from tests.viewers.pixels import Mask, Picture, Placement
+from tests.viewers.pixels import Mask, Picture, Placement, coloured
 
-TIMEOUT_S = 60
+TIMEOUT_S = 40
+_CHANGE_TIMEOUT_S = 20
+_LEAST_COLOURED = 2000  # pixels, more than all writing has
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _OPTIONS = (
     "--no-sandbox",  # root has no other choice, and it opens nothing but our own pages
@@ -41,10 +43,15 @@ _UID_OF = "(imageId => window.cornerstone.metaData.get('instance', imageId).SOPI
 _UID = f"{_UID_OF}({_VIEWPORT}.getCurrentImageId())"
 _BOX = f"(({{ x, y, width, height }}) => ({{ x, y, width, height }}))({_VIEWPORT}.element.getBoundingClientRect())"
 _POINTS = f"points => points.map(point => [...{_VIEWPORT}.worldToCanvas(point)])"
-_JUMP = f"""uid => {{
-    const imageIndex = {_VIEWPORT}.getImageIds().findIndex(imageId => {_UID_OF}(imageId) === uid);
-    return window.cornerstone.utilities.jumpToSlice({_VIEWPORT}.element, {{ imageIndex }});
+_JUMP = f"""async uid => {{
+    const uids = {_VIEWPORT}.getImageIds().map({_UID_OF});
+    const ahead = uids.indexOf(uid);
+    for (const imageIndex of [ahead, uids.length - 1 - ahead]) {{  // a volume may count its slices the other way
+        await window.cornerstone.utilities.jumpToSlice({_VIEWPORT}.element, {{ imageIndex }});
+        if ({_UID} === uid) return;
+    }}
 }}"""
+_NO_WRITING = ".viewport-overlay, .orientation-marker { visibility: hidden }"  # it has a colour, and is not the object
 _ANNOTATIONS = "window.cornerstoneTools.annotation.state.getAllAnnotations()"
 
 
@@ -54,6 +61,7 @@ class Opened(Enum):
     SEGMENTATION = f"{_VIEWPORT}.getActors().some(actor => /labelmap/i.test(actor.representationUID))"
     REPORT = f"{_ANNOTATIONS}.some(annotation => annotation.metadata.toolName === 'DICOMSRDisplay')"
     OVERLAY = f"{_VIEWPORT}.getActors().length > 1"
+    SOURCE = f"{_VIEWPORT}.getCurrentImageId() && {_VIEWPORT}.viewportStatus === 'rendered'"
     PICTURE = f"window.cornerstone.metaData.get('instance', {_VIEWPORT}.getCurrentImageId()).Modality === 'OT'"
 
 
@@ -128,16 +136,29 @@ class Viewer:
 
     def open(self, series_number: int, opened: Opened) -> None:
         """Double-click an entry, wait until the object is there, and agree to what OHIF asks."""
-        self._page.locator(_ENTRIES).filter(has_text=f"S:{series_number}").dblclick()
+        self._entry(series_number).dblclick()
         self._wait(opened.value)
         if opened in _ASKED_ABOUT:
             self._page.locator(_YES).click()
             self._page.locator(_YES).wait_for(state="hidden")
 
+    def try_to_open(self, series_number: int) -> None:
+        """Double-click an entry of which nothing is known, and give OHIF the time that others take."""
+        self._entry(series_number).dblclick()
+        self._page.wait_for_timeout(5_000)
+
     def jump_to(self, sop_instance_uid: str) -> None:
-        """Show another image of the series."""
+        """Show another image of the series, and wait until the picture is another."""
+        if self._page.evaluate(_UID) == sop_instance_uid:
+            return
+        before = self._picture()
         self._page.evaluate(_JUMP, sop_instance_uid)
         self._wait(f"{_UID} === '{sop_instance_uid}'")
+        self._look_until(lambda picture: not np.array_equal(picture, before))
+
+    def wait_for_colour(self) -> None:
+        """Wait until something in the viewport is not grey, as overlays are; that nothing comes is not said."""
+        self._look_until(lambda picture: np.count_nonzero(coloured(picture)) > _LEAST_COLOURED)
 
     def view(self, corners: Sequence[Sequence[float]], size: tuple[int, int]) -> View:
         """Look at the viewport, once its picture no longer changes.
@@ -171,6 +192,10 @@ class Viewer:
         with Image.open(BytesIO(self._page.screenshot())) as shot:
             shot.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
+    def _entry(self, series_number: int) -> Locator:
+        numbers = [entry.series_number for entry in self.entries()]
+        return self._page.locator(_ENTRIES).nth(numbers.index(series_number))
+
     def _steady_picture(self) -> Picture:
         deadline = time.monotonic() + TIMEOUT_S
         before = self._picture()
@@ -182,9 +207,15 @@ class Viewer:
             before = after
         pytest.fail(f"the viewport still changes after {TIMEOUT_S} s")
 
+    def _look_until(self, condition: Callable[[Picture], bool]) -> None:
+        deadline = time.monotonic() + _CHANGE_TIMEOUT_S
+        while not condition(self._picture()) and time.monotonic() < deadline:
+            self._page.wait_for_timeout(100)
+
     def _picture(self) -> Picture:
-        with Image.open(BytesIO(self._page.screenshot(clip=self._page.evaluate(_BOX)))) as shot:
-            return np.asarray(shot.convert("RGB"))
+        shot = self._page.screenshot(clip=self._page.evaluate(_BOX), style=_NO_WRITING)
+        with Image.open(BytesIO(shot)) as image:
+            return np.asarray(image.convert("RGB"))
 
     def _wait(self, condition: str) -> None:
         """Wait for something in the page; while OHIF exchanges a viewport there is none, and asking raises."""

@@ -1,20 +1,23 @@
 """Studies in Orthanc, OHIF before it, a browser before that: what every viewer test needs, started once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import BrowserContext
 from pydicom.dataset import Dataset
 
 from dicom_out.sender import Peer
+from node.bench import machine
 from node.study_files import send_files
 from tests.orthanc import Orthanc
 from tests.peers import dcmsend
 from tests.viewers.browser import Opened, Viewer, browser, viewer
 from tests.viewers.exhibits import Exhibit
-from tests.viewers.ohif import need_ohif
+from tests.viewers.ohif import VERSION, need_ohif
 from tests.viewers.site import DICOMWEB, ViewerSite
+from tests.viewers.studies import WRONG
 
 _DICOMWEB_SETTINGS = {
     "DicomWeb": {"Enable": True, "Root": f"{DICOMWEB}/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"}
@@ -22,13 +25,22 @@ _DICOMWEB_SETTINGS = {
 
 
 class Gallery:
-    """Exhibits that can be looked at; made by :func:`gallery`."""
+    """Exhibits that can be looked at, and what was seen; made by :func:`gallery`.
 
-    def __init__(self, exhibits: Mapping[str, Exhibit], context: BrowserContext, address: str, folder: Path) -> None:
+    Attributes
+    ----------
+    exhibits
+        By their names.
+    """
+
+    def __init__(
+        self, exhibits: Mapping[str, Exhibit], context: BrowserContext, address: str, folders: tuple[Path, Path | None]
+    ) -> None:
         self.exhibits = exhibits
         self._context = context
         self._address = address
-        self._folder = folder
+        self._folder, self._pictures = folders
+        self._seen: list[dict[str, Any]] = []
 
     @contextmanager
     def study(self, name: str) -> Iterator[Viewer]:
@@ -51,19 +63,51 @@ class Gallery:
             at.open(int(dataset.SeriesNumber), opened)
             yield at
 
+    def note(self, at: Viewer, name: str, what: str, measured: Mapping[str, float]) -> None:
+        """Keep what was measured, and in a full run a screenshot of what is in its place."""
+        self._seen.append(
+            {
+                "study": name,
+                "object": what,
+                "in place": {part: round(share, 4) for part, share in measured.items()},
+                "errors in the page": list(at.errors),
+            }
+        )
+        if self._pictures and name != WRONG:
+            self._pictures.mkdir(exist_ok=True)
+            at.save(self._pictures / f"{name}-{what.replace(' ', '-')}.png")
+
+    def evidence(self) -> dict[str, Any]:
+        """Return who looked, with what, at what, and how much was in its place."""
+        browser_version = self._context.browser.version if self._context.browser else None
+        return {"machine": machine.describe(), "ohif": VERSION, "chromium": browser_version, "seen": self._seen}
+
 
 @contextmanager
-def gallery(folder: Path, exhibits: Mapping[str, Exhibit]) -> Iterator[Gallery]:
-    """Send exhibits to a new Orthanc and open the doors."""
+def gallery(
+    folder: Path, exhibits: Callable[[Path], Mapping[str, Exhibit]], *, pictures: Path | None = None
+) -> Iterator[Gallery]:
+    """Make exhibits, send them to a new Orthanc and open the doors; what is absent is said first.
+
+    Parameters
+    ----------
+    folder
+        Takes what is made.
+    exhibits
+        Makes them in a folder.
+    pictures
+        Takes a screenshot of each look.
+    """
     ohif = need_ohif()
     with ExitStack() as stack:
-        context = stack.enter_context(browser())  # first: it is the likeliest to be absent
+        context = stack.enter_context(browser())
         plugins = (Orthanc.DICOMWEB, Orthanc.GDCM)
         orthanc = stack.enter_context(Orthanc(folder / "orthanc", plugins=plugins, settings=_DICOMWEB_SETTINGS))
         site = stack.enter_context(ViewerSite(ohif, orthanc.http_port))
-        for exhibit in exhibits.values():
+        made = exhibits(folder)
+        for exhibit in made.values():
             _send(exhibit, orthanc)
-        yield Gallery(exhibits, context, site.address, folder)
+        yield Gallery(made, context, site.address, (folder, pictures))
 
 
 def _send(exhibit: Exhibit, orthanc: Orthanc) -> None:

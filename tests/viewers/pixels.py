@@ -41,14 +41,19 @@ class Placement:
         placed: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
         return placed
 
-    def draw(self, image: NDArray[np.generic], shape: tuple[int, int], *, outside: float = 0) -> NDArray[np.generic]:
-        """Return an image as a picture of a shape shows it, by its nearest pixels."""
+    def draw(self, image: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.generic]:
+        """Return an image as a picture of a shape shows it: numbers interpolated, all else by its nearest pixels."""
         inverse = np.linalg.inv(self.matrix[:, :2])
         y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
-        columns, rows = np.rint(np.tensordot(inverse, np.stack([x, y]) - self.matrix[:, 2, None, None], 1)).astype(int)
-        inside = (columns >= 0) & (columns < image.shape[1]) & (rows >= 0) & (rows < image.shape[0])
-        drawn = np.full((*shape, *image.shape[2:]), outside, dtype=image.dtype)
-        drawn[inside] = image[rows[inside], columns[inside]]
+        columns, rows = np.tensordot(inverse, np.stack([x, y]) - self.matrix[:, 2, None, None], 1)
+        inside = (abs(columns - (image.shape[1] - 1) / 2) < image.shape[1] / 2) & (
+            abs(rows - (image.shape[0] - 1) / 2) < image.shape[0] / 2
+        )
+        if image.dtype.kind == "f":
+            return np.where(inside, ndimage.map_coordinates(image, [rows, columns], order=1, mode="nearest"), 0)
+        nearest = np.rint(rows[inside]).astype(int), np.rint(columns[inside]).astype(int)
+        drawn = np.zeros((*shape, *image.shape[2:]), dtype=image.dtype)
+        drawn[inside] = image[nearest[0].clip(0, image.shape[0] - 1), nearest[1].clip(0, image.shape[1] - 1)]
         return drawn
 
 
@@ -61,6 +66,12 @@ def of_hue(picture: Picture, rgb: tuple[int, int, int]) -> Mask:
     """Return the pixels that have the hue of a colour: blending with grey, as an overlay does, does not change it."""
     difference = np.angle(np.exp(1j * (_hue(picture) - _hue(np.array(rgb, dtype=np.uint8)))))
     return coloured(picture) & (np.abs(difference) <= _HUE_TOLERANCE)
+
+
+def warm(picture: Picture) -> Mask:
+    """Return the pixels that are more red than blue: what is high on a scale from violet over green to red."""
+    red, _, blue = np.moveaxis(picture.astype(np.int16), -1, 0)
+    return red - blue >= _MIN_CHROMA
 
 
 def dice(drawn: Mask, expected: Mask) -> float:
@@ -90,13 +101,12 @@ def border(mask: Mask) -> NDArray[np.float64]:
 
 
 def likeness(picture: Picture, expected: NDArray[np.generic], where: Mask) -> float:
-    """Return the correlation of what a picture shows with what it should, in [-1, 1]; 0 where either is flat."""
-    shown = picture.mean(axis=2)[where]
-    wanted = np.asarray(expected, dtype=np.float64)
-    wanted = (wanted.mean(axis=2) if wanted.ndim == 3 else wanted)[where]
+    """Return the correlation of a picture, in grey or in colours, with what it should show; 0 where either is flat."""
+    shown = (picture if expected.ndim == 3 else picture.mean(axis=2))[where].astype(np.float64)
+    wanted = np.asarray(expected, dtype=np.float64)[where]
     if min(shown.std(), wanted.std()) == 0:
         return 0.0
-    return float(np.corrcoef(shown, wanted)[0, 1])
+    return float(np.corrcoef(shown.ravel(), wanted.ravel())[0, 1])
 
 
 def _hue(colours: NDArray[np.uint8]) -> NDArray[np.float64]:

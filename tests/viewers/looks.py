@@ -1,0 +1,110 @@
+"""A look at each kind of object: how much of what is to be seen is in its place, from 0 to 1.
+
+Each opens nothing: the object is open in the viewer, and the exhibit says where its parts should be.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from highdicom.color import CIELabColor
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from dicom_out.resampling import resampled
+from inference.findings import Region
+from tests.viewers import pixels
+from tests.viewers.browser import View, Viewer
+from tests.viewers.exhibits import Exhibit
+from tests.viewers.pixels import Mask
+
+_MIN_LIKENESS = 0.85  # colours lie over it
+COLOUR_FROM, WARM_FROM = 0.085, 0.71
+"""Of a map's range: where OHIF's colours begin to be seen, and where they begin to be warm."""
+
+
+def segmentation(viewer: Viewer, exhibit: Exhibit, dataset: Dataset, *, slices: int) -> dict[str, float]:
+    """Return how far each segment's colour covers its mask, and only that: the worst of some slices."""
+    labelled = {region.label: region for region in exhibit.findings.regions}
+    colours = {
+        item.SegmentLabel: CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue).to_rgb()
+        for item in dataset.SegmentSequence
+    }
+    worst = dict.fromkeys(colours, 1.0)
+    for plane in some_of(np.any([labelled[label].mask for label in colours], axis=0), slices):
+        view = _turn_to(viewer, exhibit, plane)
+        for label, rgb in colours.items():
+            drawn = pixels.of_hue(view.picture, rgb) & view.within
+            worst[label] = min(worst[label], pixels.dice(drawn, view.expected(labelled[label].mask[plane])))
+    return worst
+
+
+def report(viewer: Viewer, exhibit: Exhibit) -> dict[str, float]:
+    """Return how much of the border of each region has a line along it, on the slice that shows most of it."""
+    followed = {}
+    for region in _marked(exhibit.findings.regions):
+        plane = int(np.count_nonzero(region.mask, axis=(1, 2)).argmax())
+        view = _turn_to(viewer, exhibit, plane)
+        border = view.placement.place(pixels.border(region.mask[plane]))
+        drawn = pixels.coloured(view.picture)
+        followed[region.label] = pixels.share_near(drawn, border, tolerance=view.placement.scale + 2)
+        assert any(headline(region) in label for label in viewer.labels()), (headline(region), viewer.labels())
+    return followed
+
+
+def heatmap(viewer: Viewer, exhibit: Exhibit, *, slices: int) -> dict[str, float]:
+    """Return how far colours cover what a map marks, and warm ones its high values: the worst of some slices."""
+    (shown,), source = exhibit.findings.heatmaps, exhibit.source
+    low, high = shown.value_range
+    values = np.stack(list(resampled(shown, source.geometry, source.pixel_array.shape)))
+    share = (values - low) / (high - low)
+    worst = {"extent": 1.0, "high values": 1.0}
+    for plane in some_of(share >= WARM_FROM, slices):
+        view = _turn_to(viewer, exhibit, plane)
+        expected = view.expected(share[plane])
+        for part, drawn, threshold in (
+            ("extent", pixels.coloured(view.picture), COLOUR_FROM),
+            ("high values", pixels.warm(view.picture), WARM_FROM),
+        ):
+            worst[part] = min(worst[part], pixels.dice(drawn & view.within, expected >= threshold))
+    return worst
+
+
+def source(viewer: Viewer, exhibit: Exhibit) -> float:
+    """Return how like one of the source images the viewport is."""
+    view = viewer.view(exhibit.corners, exhibit.size)
+    plane = exhibit.source.sop_instance_uids.index(view.sop_instance_uid)
+    return pixels.likeness(view.picture, view.expected(exhibit.displayed(plane)), view.within)
+
+
+def picture(viewer: Viewer, image: NDArray[np.generic]) -> float:
+    """Return how like a picture the viewport is that shows it alone."""
+    rows, columns = image.shape[:2]
+    view = viewer.view([(0, 0, 0), (columns - 1, 0, 0), (0, rows - 1, 0)], (rows, columns))
+    return pixels.likeness(view.picture, view.expected(image), view.within)
+
+
+def some_of(mask: Mask, slices: int) -> list[int]:
+    """Return some of the slices that a mask is on, evenly, not the outermost; the middle last."""
+    marked = np.flatnonzero(mask.any(axis=(1, 2)))
+    shares = (np.arange(slices) + 0.5) / slices
+    chosen = set(np.quantile(marked, shares, method="nearest").tolist())
+    return sorted(chosen, key=lambda plane: -abs(plane - marked.mean()))
+
+
+def headline(region: Region) -> str:
+    """Return a region's first number as OHIF writes it: two digits of Numeric Value, which has six significant ones."""
+    first = region.measurements[0]
+    return f"{first.concept.meaning}: {float(f'{first.value:.6g}'):.2f} {first.unit.value}"
+
+
+def _turn_to(viewer: Viewer, exhibit: Exhibit, plane: int) -> View:
+    viewer.jump_to(exhibit.source.sop_instance_uids[plane])
+    viewer.wait_for_colour()
+    view = viewer.view(exhibit.corners, exhibit.size)
+    like = pixels.likeness(view.picture, view.expected(exhibit.displayed(plane)), view.within)
+    assert like > _MIN_LIKENESS, f"the image itself is not where it is thought to be: {like}"
+    return view
+
+
+def _marked(regions: Sequence[Region]) -> Iterable[Region]:
+    return (region for region in regions if region.mask.any())
