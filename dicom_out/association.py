@@ -18,7 +18,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
-from pynetdicom.pdu_primitives import MaximumLengthNotification
+from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
@@ -214,13 +214,14 @@ def _pace(association: Association) -> None:
     provider = association.dul
     send = provider.send_pdu
 
+    def is_open() -> bool:
+        return bool(provider.state_machine.current_state == _DATA_TRANSFER)
+
     def send_pdu(primitive: Any) -> None:  # noqa: ANN401 - pynetdicom's type of it is private
-        while (
-            provider.to_provider_queue.qsize() >= _MOST_WAITING
-            and provider.state_machine.current_state == _DATA_TRANSFER
-        ):
+        while provider.to_provider_queue.qsize() >= _MOST_WAITING and is_open():
             time.sleep(_LINE_PAUSE_S)
-        send(primitive)
+        if is_open() or not isinstance(primitive, P_DATA):  # nobody would ever take data of a dead line off the queue
+            send(primitive)
 
     setattr(provider, "send_pdu", send_pdu)  # noqa: B010 - mypy lets no method be assigned
 

@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from dicom_out.association import Peer
 from dicom_out.build import ResultKind, build
-from dicom_out.sender import SendState, send
+from dicom_out.sender import SendState, connect, send
 from inference.findings import Heatmap
 from node.demo.harness import RunningNode, write_config
 from node.study_files import send_files
@@ -125,25 +125,28 @@ def test_orthanc_keeps_equal_values_either_way(tmp_path, stored_map, accepted):
 
 def test_a_map_of_many_megabytes_is_never_in_memory_however_slow_the_peer(tmp_path):
     path = write_map(tmp_path, np.zeros((100, 512, 512), dtype=np.float32))
-    process, done, seen = psutil.Process(), threading.Event(), []
+    process, done, seen, waiting = psutil.Process(), threading.Event(), [], []
 
-    def watch():
+    def watch(line):
         while not done.wait(0.005):
             seen.append(process.memory_info().rss)
+            waiting.append(line.qsize())
 
-    watcher = threading.Thread(target=watch)
     pacs = FakePacs(tmp_path / "pacs")
     pacs.transfer_syntaxes = PLAIN
     with pacs:
         pacs.reading.clear()
         before = process.memory_info().rss
-        watcher.start()
-        (outcome,) = send([path], replace(peer_of(pacs), timeout_s=2))
-        done.set()
-        watcher.join()
+        with connect([path], replace(peer_of(pacs), timeout_s=2)) as sender:
+            watcher = threading.Thread(target=watch, args=(sender._association.dul.to_provider_queue,))
+            watcher.start()
+            outcome = sender.store(path)
+            done.set()
+            watcher.join()
         pacs.reading.set()
     assert outcome.state is SendState.UNREACHABLE
     assert max(seen) - before < 40_000_000
+    assert 0 < max(waiting) < 100, "messages of 128 kB"
 
 
 SECOND = """
