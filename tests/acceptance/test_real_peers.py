@@ -5,6 +5,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from dicom_out.part10 import inflate, is_deflated
 from node.demo.harness import RunningNode, write_config
 from tests.integration.test_serve import finished, stored, until
 from tests.peers import dcmsend, echoscu, findscu, storescu
@@ -32,15 +33,25 @@ def test_the_real_ct_sent_by_dcmsend_comes_back_into_orthanc_in_its_study(real_c
         level="SERIES",
         keys={"StudyInstanceUID": study.study_instance_uid, "SeriesDescription": "", "SeriesNumber": ""},
     )
-    assert sorted(series["Modality"] for series in found) == ["OT", "SEG", "SEG", "SR"]
+    assert sorted(series["Modality"] for series in found) == ["OT", "OT", "SEG", "SEG", "SR"]
     assert all(series["SeriesDescription"].startswith("AI") for series in found)
     assert all(int(series["SeriesNumber"]) >= 9500 for series in found)
 
     files = [orthanc.download(instance, tmp_path / "results") for instance in orthanc.instances()]
     assert len(files) == len(job.deliveries)
     for file in files:
-        assert dciodvfy_errors(file) == []
+        assert dciodvfy_errors(plain(file)) == []
     check_readers_agree(files, job.summary, tmp_path)
+
+
+def plain(file):
+    """Inflate a map, which dciodvfy cannot; return the file that it can read."""
+    if not is_deflated(pydicom.filereader.read_file_meta_info(file).TransferSyntaxUID):
+        return file
+    target = file.with_suffix(".plain.dcm")
+    with target.open("wb") as inflated:
+        inflate(file, inflated)
+    return target
 
 
 def check_readers_agree(files, summary, folder):
