@@ -15,8 +15,8 @@ collect_ignore = [] if FULL else ["test_ohif_in_full.py"]
 @pytest.fixture(scope="session")
 def ohif(tmp_path_factory) -> Iterator[Gallery]:
     folder = tmp_path_factory.mktemp("viewers")
-    pictures = Path(EVIDENCE) / "viewers" if EVIDENCE else None
-    with gallery(folder, full if FULL else small, pictures=pictures) as opened:
+    documentation = Path(EVIDENCE) if EVIDENCE else None
+    with gallery(folder, full if FULL else small, documentation=documentation) as opened:
         yield opened
-        if EVIDENCE:
-            (Path(EVIDENCE) / "evidence" / "viewers.json").write_text(as_json(opened.evidence()) + "\n")
+        if documentation:
+            (documentation / "evidence" / "viewers.json").write_text(as_json(opened.evidence()) + "\n")

@@ -17,7 +17,6 @@ from tests.viewers.browser import Opened, Viewer, browser, viewer
 from tests.viewers.exhibits import Exhibit
 from tests.viewers.ohif import VERSION, need_ohif
 from tests.viewers.site import DICOMWEB, ViewerSite
-from tests.viewers.studies import WRONG
 
 _DICOMWEB_SETTINGS = {
     "DicomWeb": {"Enable": True, "Root": f"{DICOMWEB}/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"}
@@ -39,7 +38,7 @@ class Gallery:
         self.exhibits = exhibits
         self._context = context
         self._address = address
-        self._folder, self._pictures = folders
+        self._folder, self._documentation = folders
         self._seen: list[dict[str, Any]] = []
 
     @contextmanager
@@ -64,7 +63,7 @@ class Gallery:
             yield at
 
     def note(self, at: Viewer, name: str, what: str, measured: Mapping[str, float]) -> None:
-        """Keep what was measured, and in a full run a screenshot of what is in its place."""
+        """Keep what was measured, and in a full run the screenshots that the documentation shows."""
         self._seen.append(
             {
                 "study": name,
@@ -73,9 +72,10 @@ class Gallery:
                 "errors in the page": list(at.errors),
             }
         )
-        if self._pictures and name != WRONG:
-            self._pictures.mkdir(exist_ok=True)
-            at.save(self._pictures / f"{name}-{what.replace(' ', '-')}.png")
+        picture = f"viewers/{name}-{what.replace(' ', '-')}.png"
+        if self._documentation and picture in (self._documentation / "viewers.md").read_text():
+            (self._documentation / picture).parent.mkdir(exist_ok=True)
+            at.save(self._documentation / picture)
 
     def evidence(self) -> dict[str, Any]:
         """Return who looked, with what, at what, and how much was in its place."""
@@ -85,7 +85,7 @@ class Gallery:
 
 @contextmanager
 def gallery(
-    folder: Path, exhibits: Callable[[Path], Mapping[str, Exhibit]], *, pictures: Path | None = None
+    folder: Path, exhibits: Callable[[Path], Mapping[str, Exhibit]], *, documentation: Path | None = None
 ) -> Iterator[Gallery]:
     """Make exhibits, send them to a new Orthanc and open the doors; what is absent is said first.
 
@@ -95,8 +95,8 @@ def gallery(
         Takes what is made.
     exhibits
         Makes them in a folder.
-    pictures
-        Takes a screenshot of each look.
+    documentation
+        Folder whose viewers.md shows screenshots, which are made anew.
     """
     ohif = need_ohif()
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def gallery(
         made = exhibits(folder)
         for exhibit in made.values():
             _send(exhibit, orthanc)
-        yield Gallery(made, context, site.address, (folder, pictures))
+        yield Gallery(made, context, site.address, (folder, documentation))
 
 
 def _send(exhibit: Exhibit, orthanc: Orthanc) -> None:

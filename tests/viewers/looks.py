@@ -34,7 +34,9 @@ def segmentation(viewer: Viewer, exhibit: Exhibit, dataset: Dataset, *, slices: 
         view = _turn_to(viewer, exhibit, plane)
         for label, rgb in colours.items():
             drawn = pixels.of_hue(view.picture, rgb) & view.within
-            worst[label] = min(worst[label], pixels.dice(drawn, view.expected(labelled[label].mask[plane])))
+            worst[label] = min(
+                worst[label], pixels.dice(drawn, view.expected(labelled[label].mask[plane]) & view.within)
+            )
     return worst
 
 
@@ -60,7 +62,7 @@ def heatmap(viewer: Viewer, exhibit: Exhibit, *, slices: int) -> dict[str, float
     worst = {"extent": 1.0, "high values": 1.0}
     for plane in some_of(share >= WARM_FROM, slices):
         view = _turn_to(viewer, exhibit, plane)
-        expected = view.expected(share[plane])
+        expected = np.where(view.within, view.expected(share[plane]), 0)
         for part, drawn, threshold in (
             ("extent", pixels.coloured(view.picture), COLOUR_FROM),
             ("high values", pixels.warm(view.picture), WARM_FROM),
