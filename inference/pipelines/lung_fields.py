@@ -77,7 +77,7 @@ CARD = ModelCard(
     training_data=training_data(_WEIGHTS),
     assessment=(
         "Cross-validated by patient on the images that it was trained with, by a recipe chosen with two of the five "
-        "folds in view, and so a little too well; never judged on images of another source, nor against a second reader."
+        "folds in view, so a little too well; never judged on images of another source, nor against a second reader."
     ),
     quality=cross_validation(_WEIGHTS),
     limits=(
