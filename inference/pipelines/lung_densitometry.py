@@ -5,54 +5,20 @@ it runs, so that cards can be read by the receiving service.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, KernelPreference, ModelCard, Quality
-from inference.findings import Algorithm, Findings, Measurement, Purpose, Refusal, Region, SelectionRefusedError, Site
+from inference.codes import BILATERAL, LUNG, NO_UNITS, SCHEME
+from inference.densities import Densities
+from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError, Site
 from inference.geometry import MIN_PLANE_COSINE
 from inference.kernel import Sharpness, sharpness
 from inference.series import Series
 
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Band:
-    """A share of the lung: voxels with low <= HU < high."""
-
-    concept: Code
-    low: float
-    high: float
-
-
-_SCHEME = "99OPNODE"
-_EMPHYSEMA = _Band(Code("EI950", _SCHEME, "Emphysema index (< -950 HU)"), -np.inf, -950)
-_HIGH_ATTENUATION = _Band(Code("HAA600250", _SCHEME, "High-attenuation area (-600 to -250 HU)"), -600, -250)
-_CONSOLIDATION = _Band(Code("CONS250", _SCHEME, "Consolidation (> -250 HU, vessels included)"), -250, np.inf)
-_BANDS = (_EMPHYSEMA, _HIGH_ATTENUATION, _CONSOLIDATION)
-_MEAN_DENSITY = Code("MLD", _SCHEME, "Mean lung density")
-_OPACITY_SHARE = Code("OPSHARE", _SCHEME, "Opacity, share of lung")
-_LOCAL_OPACITY = Code("LOCALOP", _SCHEME, "Local opacity fraction")
-_VOLUME = Code("118565006", "SCT", "Volume")
-
-_ML = Code("mL", "UCUM", "mL")
-_PERCENT = Code("%", "UCUM", "%")
-_FRACTION = Code("1", "UCUM", "no units")
-_HU = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
-
-_LUNG = Code("39607008", "SCT", "Lung")
-_RIGHT = Code("24028007", "SCT", "Right")
-_LEFT = Code("7771000", "SCT", "Left")
-_BOTH = Code("51440002", "SCT", "Bilateral")
-_ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
-_ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
-_OPACITY = Code("112001", "DCM", "Opacity")
-
+_LOCAL_OPACITY = Code("LOCALOP", SCHEME, "Local opacity fraction")
 _THICK_MM = 3.0
 _SHORT_MM = 220.0
 
@@ -179,11 +145,11 @@ class LungDensitometry:
         grid = coarsen(series.pixel_array, series.geometry.spacing_mm)
         both = lungs.right | lungs.left
         opacity = find_opacity(grid, both)
-        measured = _Measured(series, both, opacity)
+        measured = Densities(series, both, opacity)
         heatmap = DeferredHeatmap(
             label="local opacity",
             quantity=_LOCAL_OPACITY,
-            unit=_FRACTION,
+            unit=NO_UNITS,
             grid=grid.geometry(series.geometry),
             value_range=(0.0, 1.0),
             compute=lambda: local_opacity(grid, opacity, both),
@@ -197,77 +163,11 @@ class LungDensitometry:
         return Findings(
             algorithm=algorithm,
             source_instances=series.sop_instance_uids,
-            measurements=measured.lung(measured.lungs, Site(location=_LUNG, laterality=_BOTH)),
+            measurements=measured.lung(measured.lungs, Site(location=LUNG, laterality=BILATERAL)),
             regions=tuple(measured.regions(lungs.right, lungs.left)),
             heatmaps=(heatmap,),
             warnings=(*ends, *_warnings(series, classical=lungs.weights_sha256 is None)),
         )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Measured:
-    """Reads numbers off masks.
-
-    Attributes
-    ----------
-    series : Series
-        Source.
-    lungs, opacity : ndarray of bool, shape (slices, rows, columns)
-        Both lungs; a part of them.
-    """
-
-    series: Series
-    lungs: Mask
-    opacity: Mask
-
-    def regions(self, right: Mask, left: Mask) -> Iterator[Region]:
-        for label, mask, side in (("right lung", right, _RIGHT), ("left lung", left, _LEFT)):
-            yield Region(
-                label=label,
-                purpose=Purpose.LUNGS,
-                property_category=_ANATOMICAL,
-                property_type=_LUNG,
-                mask=mask,
-                site=Site(location=_LUNG, laterality=side),
-                measurements=self.lung(mask, None),
-            )
-        # Also where there is none: a report that says 0 mL is not one that is silent.
-        yield Region(
-            label="opacity",
-            purpose=Purpose.OPACITY,
-            property_category=_ABNORMAL,
-            property_type=_OPACITY,
-            mask=self.opacity,
-            site=Site(location=_LUNG, laterality=self._side(right, left)),
-            measurements=(self._volume(self.opacity, None), self._opacity_share(self.lungs, None)),
-        )
-
-    def lung(self, mask: Mask, site: Site | None) -> tuple[Measurement, ...]:
-        """Volume, mean density and every share of one or both lungs."""
-        values = self.series.pixel_array[mask].astype(np.float32)
-        mean = Measurement(concept=_MEAN_DENSITY, value=float(values.mean(dtype=np.float64)), unit=_HU, site=site)
-        shares = (
-            Measurement(
-                concept=band.concept,
-                value=100 * float(np.mean((values >= band.low) & (values < band.high))),
-                unit=_PERCENT,
-                site=site,
-            )
-            for band in _BANDS
-        )
-        return self._volume(mask, site), mean, *shares, self._opacity_share(mask, site)
-
-    def _volume(self, mask: Mask, site: Site | None) -> Measurement:
-        volume = float(mask.sum()) * self.series.geometry.voxel_volume_ml
-        return Measurement(concept=_VOLUME, value=volume, unit=_ML, site=site)
-
-    def _opacity_share(self, lung: Mask, site: Site | None) -> Measurement:
-        share = 100 * float((self.opacity & lung).sum() / lung.sum())
-        return Measurement(concept=_OPACITY_SHARE, value=share, unit=_PERCENT, site=site)
-
-    def _side(self, right: Mask, left: Mask) -> Code:
-        in_right, in_left = bool((self.opacity & right).any()), bool((self.opacity & left).any())
-        return _BOTH if in_right == in_left else _RIGHT if in_right else _LEFT
 
 
 def _orientation(series: Series) -> Refusal | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, ModelCard, XRayInput
+from inference.codes import ANATOMICAL, BILATERAL, LEFT, LUNG, NO_UNITS, PERCENT, RIGHT, SCHEME
 from inference.findings import (
     Algorithm,
     Findings,
@@ -33,19 +34,11 @@ if TYPE_CHECKING:  # it brings torch
 
 Mask = NDArray[np.bool_]
 
-_SCHEME = "99OPNODE"
 _AREA = Code("42798000", "SCT", "Area")
-_SHARE_OF_IMAGE = Code("IMGSHARE", _SCHEME, "Area, share of the image")
-_SHARE_OF_BOTH = Code("LUNGSHARE", _SCHEME, "Area, share of both lung fields")
-_LUNG_PROBABILITY = Code("LUNGPROB", _SCHEME, "Probability of lung")
+_SHARE_OF_IMAGE = Code("IMGSHARE", SCHEME, "Area, share of the image")
+_SHARE_OF_BOTH = Code("LUNGSHARE", SCHEME, "Area, share of both lung fields")
+_LUNG_PROBABILITY = Code("LUNGPROB", SCHEME, "Probability of lung")
 _MM2 = Code("mm2", "UCUM", "mm2")
-_PERCENT = Code("%", "UCUM", "%")
-_ONE = Code("1", "UCUM", "no units")
-_LUNG = Code("39607008", "SCT", "Lung")
-_RIGHT = Code("24028007", "SCT", "Right")
-_LEFT = Code("7771000", "SCT", "Left")
-_BOTH = Code("51440002", "SCT", "Bilateral")
-_ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
 
 _INPUT = XRayInput(view_positions=("PA", "AP"), min_size=(256, 256))
 _WEIGHTS = "lung-fields"
@@ -176,18 +169,18 @@ def _not_frontal(why: str) -> Refusal:
 
 def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
     whole = max(1, int(np.count_nonzero(masks)))
-    for label, mask, side in (("right lung", masks[0], _RIGHT), ("left lung", masks[1], _LEFT)):
+    for label, mask, side in (("right lung", masks[0], RIGHT), ("left lung", masks[1], LEFT)):
         pixels = int(np.count_nonzero(mask))
         yield Region(
             label=label,
             purpose=Purpose.LUNGS,
-            property_category=_ANATOMICAL,
-            property_type=_LUNG,
+            property_category=ANATOMICAL,
+            property_type=LUNG,
             mask=mask[np.newaxis],
-            site=Site(location=_LUNG, laterality=side),
+            site=Site(location=LUNG, laterality=side),
             measurements=(
                 *_area(pixels, radiograph),
-                Measurement(concept=_SHARE_OF_BOTH, value=100 * pixels / whole, unit=_PERCENT),
+                Measurement(concept=_SHARE_OF_BOTH, value=100 * pixels / whole, unit=PERCENT),
             ),
         )
 
@@ -198,15 +191,15 @@ def _heatmap(found: "LungProbabilities", radiograph: Radiograph) -> Heatmap:
     return Heatmap(
         label="lung probability",
         quantity=_LUNG_PROBABILITY,
-        unit=_ONE,
+        unit=NO_UNITS,
         values=np.ascontiguousarray(turned.turn_back(found.values.sum(axis=0, keepdims=True).clip(0.0, 1.0))),
         grid=turned.geometry_back(grid, found.values.shape[1:], stored, radiograph.pixel_array.shape[1:]),
     )
 
 
 def _both(masks: Mask, radiograph: Radiograph) -> tuple[Measurement, ...]:
-    pixels, site = int(np.count_nonzero(masks)), Site(location=_LUNG, laterality=_BOTH)
-    share = Measurement(concept=_SHARE_OF_IMAGE, value=100 * pixels / masks[0].size, unit=_PERCENT, site=site)
+    pixels, site = int(np.count_nonzero(masks)), Site(location=LUNG, laterality=BILATERAL)
+    share = Measurement(concept=_SHARE_OF_IMAGE, value=100 * pixels / masks[0].size, unit=PERCENT, site=site)
     return (*_area(pixels, radiograph, site), share)
 
 

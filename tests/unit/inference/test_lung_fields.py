@@ -96,7 +96,7 @@ def test_an_image_that_does_not_say_how_it_lies_is_warned_about(find):
         (["F", "L"], lambda a: a.T),
         (["H", "R"], lambda a: a[::-1, ::-1].T),
     ],
-    ids=str,
+    ids=["R-F", "L-H", "R-H", "F-L", "H-R"],
 )
 def test_the_same_pixels_are_marked_however_the_image_is_stored(find, phantom, orientation, store):
     upright, _ = find()

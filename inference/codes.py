@@ -1,0 +1,20 @@
+"""Codes that several pipelines say their findings with; a pipeline's own stand beside it."""
+
+from pydicom.sr.coding import Code
+
+SCHEME = "99OPNODE"
+"""Of concepts that no public scheme has."""
+
+LUNG = Code("39607008", "SCT", "Lung")
+RIGHT = Code("24028007", "SCT", "Right")
+LEFT = Code("7771000", "SCT", "Left")
+BILATERAL = Code("51440002", "SCT", "Bilateral")
+"""CID 244 Laterality, the three."""
+
+ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
+ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+"""CID 7150 Segmentation Property Categories, both."""
+OPACITY = Code("112001", "DCM", "Opacity")
+
+PERCENT = Code("%", "UCUM", "%")
+NO_UNITS = Code("1", "UCUM", "no units")
