@@ -1,16 +1,15 @@
-"""A website on loopback as a hospital runs it: OHIF, its configuration, and Orthanc's DICOMweb behind one name.
+"""A website on loopback as a hospital runs it: OHIF as deploy/ configures it, and a DICOMweb server behind it.
 
 The standard library's server is enough for one browser, and needs no installation.
 """
 
 import http.client
-import json
 import mimetypes
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from tests.processes import LOOPBACK
@@ -23,38 +22,8 @@ _ISOLATED = {
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_CONFIGURATION: dict[str, Any] = {
-    "routerBasename": None,
-    "extensions": [],
-    "modes": [],
-    "showStudyList": True,
-    "maxNumberOfWebWorkers": 2,
-    "showWarningMessageForCrossOrigin": False,
-    "showCPUFallbackMessage": False,
-    "investigationalUseDialog": {"option": "never"},
-    "defaultDataSourceName": "orthanc",
-    "dataSources": [
-        {
-            "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
-            "sourceName": "orthanc",
-            "configuration": {
-                "friendlyName": "Orthanc",
-                "name": "orthanc",
-                "wadoUriRoot": DICOMWEB,
-                "qidoRoot": DICOMWEB,
-                "wadoRoot": DICOMWEB,
-                "qidoSupportsIncludeField": True,
-                "imageRendering": "wadors",
-                "thumbnailRendering": "wadors",
-                "enableStudyLazyLoad": True,
-                "supportsFuzzyMatching": False,
-                "supportsWildcard": True,
-                "omitQuotationForMultipartRequest": True,
-                "bulkDataURI": {"enabled": True},
-            },
-        }
-    ],
-}
+_CONFIGURATION = Path(__file__).parents[2] / "deploy" / "ohif-config.js"
+_QUIETLY = "window.config.investigationalUseDialog = { option: 'never' };"
 
 
 class ViewerSite:
@@ -99,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith(f"{DICOMWEB}/"):
             self._pass_on()
         elif path == "/app-config.js":
-            self._answer(200, "text/javascript", f"window.config = {json.dumps(_CONFIGURATION)};".encode())
+            self._answer(200, "text/javascript", f"{_CONFIGURATION.read_text()}\n{_QUIETLY}".encode())
         else:
             self._file(path)
 
