@@ -204,7 +204,7 @@ def stamp(dataset: Dataset, run: Run, kind: ResultKind, index: int, series_descr
     dataset.SeriesDescription = series_description
     dataset.InstanceNumber = 1
     if kind not in _DOCUMENTS:
-        dataset.BodyPartExamined = str(run.source.get("BodyPartExamined") or "CHEST")
+        dataset.BodyPartExamined = "CHEST"  # not the source's words: free text there, and paired organs ask for a side
     created = run.local_time()
     for event in ("InstanceCreation", "Series", "Content"):
         setattr(dataset, f"{event}Date", created.strftime("%Y%m%d"))

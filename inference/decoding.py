@@ -25,6 +25,14 @@ from inference.findings import Refusal
 
 _RESEND = "Send the series again, uncompressed if need be."
 _SPARE_SLICES = 8
+_NOT_STORED = (
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
+    "ModalityLUTSequence",
+    "PixelPaddingValue",
+    "NumberOfFrames",  # of an image that was found to have one, however it says so
+)
 
 
 class UndecodableError(Exception):
@@ -98,21 +106,29 @@ def decode_stored(path: Path, header: Dataset) -> NDArray[np.int32]:
     OSError, MemoryError
         Of this machine, not of the data.
     """
-    shape = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+    try:
+        shape = (int(header.Rows), int(header.Columns))
+    except (AttributeError, TypeError, ValueError):
+        shape = (0, 0)
     if min(shape) < 1:
-        raise _undecodable(header, "have no size: Rows or Columns is absent or zero")
+        raise _undecodable(header, "have no size: Rows or Columns is absent, zero or no number")
     compressed = header.file_meta.TransferSyntaxUID.is_encapsulated
-    stored = _decoded(path, header, shape, _stored if compressed else lambda p: pydicom.dcmread(p).pixel_array)
+    stored = _decoded(path, header, shape, _stored if compressed else lambda p: _plain(p).pixel_array)
     return stored.astype(np.int32)
 
 
-def _stored(path: Path) -> NDArray[Any]:
-    """Read a copy that has no rescale and is not MONOCHROME1, as the reader would apply both."""
+def _plain(path: Path) -> Dataset:
+    """Return a copy without rescale that is not MONOCHROME1: the reader of compressed images applies both."""
     dataset = pydicom.dcmread(path)
-    for keyword in ("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "PixelPaddingValue"):
+    for keyword in _NOT_STORED:
         if keyword in dataset:
             del dataset[keyword]
     dataset.PhotometricInterpretation = "MONOCHROME2"
+    return dataset
+
+
+def _stored(path: Path) -> NDArray[Any]:
+    dataset = _plain(path)
     with tempfile.TemporaryDirectory(prefix="opacity-node-") as folder:
         copy = Path(folder) / "image.dcm"
         dataset.save_as(copy)

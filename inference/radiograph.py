@@ -9,6 +9,7 @@ PS3.3 C.11.1 Modality LUT, C.11.2 VOI LUT, C.7.6.3.1.2 Photometric Interpretatio
 10.7.1.3 Pixel Spacing and Imager Pixel Spacing.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.sequence import Sequence as DicomSequence
 
 from inference.decoding import UndecodableError, decode_stored
 from inference.findings import Refusal, SelectionRefusedError
@@ -25,6 +28,7 @@ from inference.geometry import Geometry
 from inference.upright import Upright, upright
 
 _MAX_PIXEL_MM = 5.0
+_WHOLE = re.compile(r"[+-]?\d{1,9}")
 _LEAST_SHARE_BETWEEN = 0.02
 """Of the pixels, between black and white: what a window that shows anything leaves."""
 
@@ -125,9 +129,16 @@ _NOT_FRONTAL = Refusal(
 )
 
 
+_NO_MODALITY = Refusal(
+    code="no-rescale",
+    reason="Rescale Slope, Rescale Intercept or the Modality LUT cannot be applied: malformed, or no number.",
+    remedy="Correct (0028,1052), (0028,1053) or (0028,3000), and send the image again.",
+)
+
+
 def _check(header: Dataset) -> None:
-    frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
-    photometric = str(header.get("PhotometricInterpretation") or "")
+    frames, samples = _number(header, "NumberOfFrames") or 1, _number(header, "SamplesPerPixel") or 1
+    photometric = _photometric(header)
     if frames > 1:
         raise SelectionRefusedError(
             Refusal(code="multi-frame", reason=f"The image has {frames} frames.", remedy="Send single images.")
@@ -142,10 +153,27 @@ def _check(header: Dataset) -> None:
         )
 
 
+def _photometric(header: Dataset) -> str:
+    return " ".join(_texts(header, "PhotometricInterpretation")).strip().upper()
+
+
+def _modality(stored: NDArray[np.int32], header: Dataset) -> NDArray[np.generic]:
+    """Return values after the Modality LUT; an empty pair of slope and intercept counts as none."""
+    if not any(_texts(header, name) for name in ("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence")):
+        return stored
+    try:
+        values = np.asarray(apply_modality_lut(stored, header))
+    except Exception:  # noqa: BLE001 - a malformed table, slope or intercept raises anything, and quotes the header
+        values = np.asarray(np.nan)
+    if not np.isfinite(values).all():
+        raise SelectionRefusedError(_NO_MODALITY)
+    return values
+
+
 def _displayed(stored: NDArray[np.int32], header: Dataset) -> tuple[NDArray[np.float32], bool]:
     """Return what a display shows, from 0, black, to 1, and whether the image's own window was left out."""
     padding = _padding(stored, header)
-    modality = np.asarray(apply_modality_lut(stored, header))
+    modality = _modality(stored, header)
     try:
         shown = np.asarray(apply_voi_lut(modality, header))
     except Exception:  # noqa: BLE001 - a malformed window or LUT raises anything; the image can be seen without
@@ -155,7 +183,7 @@ def _displayed(stored: NDArray[np.int32], header: Dataset) -> tuple[NDArray[np.f
     is_ignored = shown is not modality and between < _LEAST_SHARE_BETWEEN * values.size
     if is_ignored:
         values = _scaled(modality, ~padding)
-    if str(header.PhotometricInterpretation) == "MONOCHROME1":
+    if _photometric(header) == "MONOCHROME1":
         values = np.float32(1.0) - values
     values[padding] = 0.0
     return values, is_ignored
@@ -198,7 +226,7 @@ def _values(header: Dataset, keyword: str) -> Sequence[object]:
         return ()
     if value is None or value == "":
         return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+    return tuple(value) if isinstance(value, MultiValue | DicomSequence) else (value,)
 
 
 def _texts(header: Dataset, keyword: str) -> tuple[str, ...]:
@@ -213,7 +241,5 @@ def _float(value: object) -> float:
 
 
 def _number(header: Dataset, keyword: str) -> int | None:
-    try:
-        return int(header.get(keyword))
-    except (TypeError, ValueError):
-        return None
+    values = _values(header, keyword)
+    return int(str(values[0])) if len(values) == 1 and _WHOLE.fullmatch(str(values[0])) else None

@@ -1,7 +1,9 @@
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 
 from inference.findings import SelectionRefusedError
@@ -16,6 +18,17 @@ def ramp(bits: int = 12, shape: tuple[int, int] = (40, 64)) -> np.ndarray:
 
 def loaded(tmp_path: Path, pixels: np.ndarray | None = None, **changes):
     return load(write_xray(tmp_path / "xray.dcm", ramp() if pixels is None else pixels, changes))
+
+
+@contextmanager
+def raw_values():
+    """Let malformed values be written, and read as they stand, as a worker does."""
+    before = config.settings.reading_validation_mode, config.settings.writing_validation_mode
+    config.settings.reading_validation_mode = config.settings.writing_validation_mode = config.IGNORE
+    try:
+        yield
+    finally:
+        config.settings.reading_validation_mode, config.settings.writing_validation_mode = before
 
 
 def lut(values: list[int], first: int = 0, bits: int = 8) -> Dataset:
@@ -134,6 +147,54 @@ def test_what_is_no_single_frontal_gray_image_is_refused(tmp_path, changes, code
     with pytest.raises(SelectionRefusedError) as caught:
         loaded(tmp_path, **changes)
     assert caught.value.refusal.code == code
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"RescaleSlope": "2", "RescaleIntercept": ""},
+        {"RescaleSlope": "", "RescaleIntercept": "1"},
+        {"RescaleSlope": ["1", "2"], "RescaleIntercept": "0"},
+        {"RescaleSlope": "nan", "RescaleIntercept": "0"},
+        {"RescaleSlope": "inf", "RescaleIntercept": "0"},
+        {"ModalityLUTSequence": [Dataset()]},
+    ],
+    ids=str,
+)
+def test_a_modality_transform_that_cannot_be_applied_is_refused_with_its_remedy(tmp_path, changes):
+    with raw_values(), pytest.raises(SelectionRefusedError, match="Rescale Slope") as caught:
+        loaded(tmp_path, **changes)
+    assert caught.value.refusal.code == "no-rescale"
+    assert "(0028,1052)" in caught.value.refusal.remedy
+
+
+def test_an_empty_slope_and_intercept_count_as_none(tmp_path):
+    with raw_values():
+        assert np.allclose(loaded(tmp_path, RescaleSlope="", RescaleIntercept="").pixel_array[0], ramp() / 4095)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"NumberOfFrames": ["1", "1"]},
+        {"PixelSpacing": "0.2"},
+        {"PhotometricInterpretation": "monochrome2"},
+        {"PixelPaddingValue": []},
+    ],
+    ids=str,
+)
+def test_malformed_attributes_that_do_not_matter_are_passed_over(tmp_path, changes):
+    with raw_values():
+        assert np.allclose(loaded(tmp_path, **changes).pixel_array[0], ramp() / 4095, atol=1e-6)
+
+
+def test_a_size_that_is_no_number_is_refused(tmp_path):
+    path = write_xray(tmp_path / "xray.dcm", ramp())
+    dataset = dcmread(path)
+    dataset["Rows"].value = [40, 40]
+    dataset.save_as(path)
+    with pytest.raises(SelectionRefusedError, match="no size"):
+        load(path)
 
 
 def test_the_real_images_can_be_read(real_xrays):
