@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 _GEOMETRY = (
     "FrameOfReferenceUID",
@@ -50,12 +50,18 @@ def same_image(first: Path, second: Path) -> bool:
     has_pixels = [any(keyword in dataset for keyword in _PIXELS) for dataset in (one, other)]
     if not any(has_pixels):
         return _rest(one) == _rest(other)
-    return all(has_pixels) and np.array_equal(one.pixel_array, other.pixel_array)
+    return all(has_pixels) and (_equal_bytes(one, other) or np.array_equal(one.pixel_array, other.pixel_array))
 
 
 def _is_inverse(dataset: Dataset) -> bool:
     """Say whether equal pixels mean the negative of the picture."""
-    return str(dataset.get("PhotometricInterpretation")) == "MONOCHROME1"
+    return str(dataset.get("PhotometricInterpretation")).upper() == "MONOCHROME1"
+
+
+def _equal_bytes(one: FileDataset, other: FileDataset) -> bool:
+    """Say whether pixels are equal as they are written; then nothing need be decoded, nor be decodable."""
+    syntaxes = {dataset.file_meta.get("TransferSyntaxUID") for dataset in (one, other)}
+    return len(syntaxes) == 1 and all(one.get(keyword) == other.get(keyword) for keyword in _PIXELS)
 
 
 def _rest(dataset: Dataset) -> Dataset:

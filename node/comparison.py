@@ -23,6 +23,7 @@ from node.worker import die_with
 logger = logging.getLogger(__name__)
 
 _LIMIT_S = 60.0
+_PHOTOMETRIC = "photometric_interpretation"
 
 
 def same_images(storage: Storage, database: Database, received: Sequence[ReceivedInstance]) -> frozenset[str]:
@@ -43,7 +44,11 @@ def same_images(storage: Storage, database: Database, received: Sequence[Receive
         if (row := known.get(instance.sop_instance_uid)) and _stands_where(row, instance)
     ]
     # What retention removed cannot be compared any more; where it stands and what it is called must do.
-    alike = {instance.spool_name for instance, row in again if row.removed or _equal_pixel_bytes(instance, row)}
+    alike = {
+        instance.spool_name
+        for instance, row in again
+        if row.removed or (_tells_meaning(row, instance) and _equal_pixel_bytes(instance, row))
+    }
     unclear = [(i, row) for i, row in again if i.spool_name not in alike]
     answers = _compare([(storage.root / row.path, storage.spool / i.spool_name) for i, row in unclear])
     return frozenset(alike | {i.spool_name for (i, _), same in zip(unclear, answers, strict=True) if same})
@@ -55,6 +60,7 @@ def _stands_where(row: KnownInstance, received: ReceivedInstance) -> bool:
         and received.series_instance_uid == row.series_instance_uid
         and received.dataset_sha256 != row.dataset_sha256
         and _place(received.header) == _place(row.header)
+        and (not _tells_meaning(row, received) or _is_inverse(received.header) is _is_inverse(row.header))
     )
 
 
@@ -69,8 +75,16 @@ def _place(header: dict[str, object]) -> tuple[object, ...]:
         read.columns,
         read.rescale_slope,
         read.rescale_intercept,
-        read.photometric_interpretation == "MONOCHROME1",
     )
+
+
+def _tells_meaning(row: KnownInstance, received: ReceivedInstance) -> bool:
+    """Say whether the row tells what pixels mean, if the received instance does; rows of earlier versions do not."""
+    return _PHOTOMETRIC in row.header or _PHOTOMETRIC not in received.header
+
+
+def _is_inverse(header: dict[str, object]) -> bool:
+    return str(header.get(_PHOTOMETRIC)).upper() == "MONOCHROME1"
 
 
 def _equal_pixel_bytes(received: ReceivedInstance, row: KnownInstance) -> bool:

@@ -9,6 +9,7 @@ C.11.1 Modality LUT, C.11.2 VOI LUT, 10.7 Pixel Spacing.
 """
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from db.repository.headers import EDITION_KEY
 from node.attributes import (
     acquired_at,
     age_years,
@@ -115,8 +117,13 @@ class InstanceHeader:
         return cls(**known)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the attributes that are present, for a JSON column."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, "", ())}
+        """Return the attributes that are present, and their edition, for a JSON column."""
+        present = {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, "", ())}
+        return present | {EDITION_KEY: EDITION}
+
+
+EDITION = hashlib.sha256(" ".join(field.name for field in dataclasses.fields(InstanceHeader)).encode()).hexdigest()[:8]
+"""Changes with the attributes that are read; by it a header is known that an earlier version read."""
 
 
 def field_of(keyword: str) -> str:

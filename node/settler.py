@@ -18,6 +18,7 @@ from inference.registry import CARDS
 from inference.wording import counted
 from node.config import Config
 from node.header import InstanceHeader
+from node.old_headers import read_again
 from node.removed_input import job_hash, with_input
 from node.routing import Route, origins, quiet_time_s, route
 from node.selection import rejected_by
@@ -123,6 +124,7 @@ class Settler:
                 holding.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
 
     def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
+        read_again(self._storage, self._database, study.id)
         with self._database.write() as session:
             if not settling.unchanged(session, study):
                 return

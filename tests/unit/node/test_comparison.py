@@ -71,6 +71,48 @@ def test_a_negative_of_the_same_pixels_is_a_conflict(send):
     assert send(lambda d: setattr(d, "PhotometricInterpretation", "MONOCHROME1")) is Outcome.CONFLICT
 
 
+@pytest.fixture
+def upgrade(intake):
+    """Leave in the rows what a version kept that did not read Photometric Interpretation."""
+
+    def forget():
+        with intake.database.write() as session:
+            for row in session.scalars(select(Instance)):
+                row.header = {k: v for k, v in row.header.items() if k != "photometric_interpretation"}
+
+    return forget
+
+
+def test_a_corrected_name_is_an_update_also_of_a_negative_that_came_before_the_upgrade(send, upgrade):
+    send(lambda d: setattr(d, "PhotometricInterpretation", "MONOCHROME1"))
+    upgrade()
+
+    def correct(dataset):
+        dataset.PatientName, dataset.PhotometricInterpretation = "Corrected^Name", "MONOCHROME1"
+
+    assert send(correct) is Outcome.UPDATE
+
+
+def test_a_negative_of_an_image_that_came_before_the_upgrade_is_a_conflict(send, upgrade):
+    send()
+    upgrade()
+    assert send(lambda d: setattr(d, "PhotometricInterpretation", "MONOCHROME1")) is Outcome.CONFLICT
+
+
+def test_a_corrected_name_is_an_update_also_of_pixels_that_came_before_the_upgrade_and_cannot_be_decoded(send, upgrade):
+    def break_it(dataset):
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.PixelData = dataset.PixelData[:-40] + bytes(40)
+
+    def correct(dataset):
+        break_it(dataset)
+        dataset.PatientName = "Corrected^Name"
+
+    send(break_it)
+    upgrade()
+    assert send(correct) is Outcome.UPDATE
+
+
 def test_a_move_to_another_study_is_a_conflict(send):
     send()
     assert send(lambda d: setattr(d, "StudyInstanceUID", "1.2.3.4")) is Outcome.CONFLICT

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,27 +18,24 @@ def test_a_scout_in_the_series_becomes_a_stack_of_its_own():
     scout = axial(
         count=1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), image_orientation_patient=(1, 0, 0, 0, 0, -1)
     )
-    scout = [type(s)(**{**s.to_json(), "sop_instance_uid": "9.9"}) for s in scout]
+    scout = [replace(s, sop_instance_uid="9.9") for s in scout]
     stacks = split([*axial(), *scout])
     assert sorted(len(s.instances) for s in stacks) == [1, 60]
 
 
 def test_two_acquisitions_of_the_same_place_are_two_stacks():
-    again = [
-        type(h)(**{**h.to_json(), "sop_instance_uid": h.sop_instance_uid + ".2", "acquisition_number": 2})
-        for h in axial()
-    ]
+    again = [replace(h, sop_instance_uid=h.sop_instance_uid + ".2", acquisition_number=2) for h in axial()]
     assert [len(s.instances) for s in split([*axial(), *again])] == [60, 60]
 
 
 def test_acquisitions_side_by_side_are_one_volume():
     upper = axial(start=300.0, acquisition_number=2)
-    upper = [type(h)(**{**h.to_json(), "sop_instance_uid": h.sop_instance_uid + ".2"}) for h in upper]
+    upper = [replace(h, sop_instance_uid=h.sop_instance_uid + ".2") for h in upper]
     assert [len(s.instances) for s in split([*axial(), *upper])] == [120]
 
 
 def test_a_scanner_that_counts_every_rotation_still_makes_one_volume():
-    headers = [type(h)(**{**h.to_json(), "acquisition_number": n}) for n, h in enumerate(axial())]
+    headers = [replace(h, acquisition_number=n) for n, h in enumerate(axial())]
     assert [len(s.instances) for s in split(headers)] == [60]
 
 
