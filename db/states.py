@@ -76,3 +76,5 @@ class DeliveryState(StrEnum):
     UNSUPPORTED = "unsupported"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    UNWANTED = "unwanted"
+    """The settings of the destination leave the object out; it goes once they do not, and a person says so."""

@@ -39,6 +39,7 @@ _COLOURS = {
     "warned": "yellow",
     "unsupported": "yellow",
     "cancelled": "dim",
+    "unwanted": "dim",
 }
 _UID_TAIL = 12
 

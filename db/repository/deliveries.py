@@ -91,7 +91,7 @@ def drop_unwanted(session: Session, delivery_ids: Sequence[int]) -> None:
     session.execute(
         update(Delivery)
         .where(Delivery.id.in_(delivery_ids), Delivery.state == DeliveryState.PENDING)
-        .values(state=DeliveryState.CANCELLED, next_attempt_at=None, failing_since=None, message=UNWANTED)
+        .values(state=DeliveryState.UNWANTED, next_attempt_at=None, failing_since=None, message=UNWANTED)
     )
 
 

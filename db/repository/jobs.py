@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
 from db.repository import superseding
+from db.repository.deliveries import UNWANTED
 from db.repository.superseding import Place
 from db.states import DeliveryState, InstanceRole, JobState
 
@@ -259,9 +260,6 @@ def requeue_running(session: Session) -> int:
 
 
 def _record_results(session: Session, job: Job, results: Sequence[NewResult], wants: Wants, *, now: datetime) -> None:
-    state, message = DeliveryState.PENDING, None
-    if job.superseded_by_id is not None:
-        state, message = DeliveryState.CANCELLED, superseding.taken_over_by(job.superseded_by_id)
     last = session.scalar(select(func.max(Result.position)).where(Result.job_id == job.id))
     for position, result in enumerate(results, start=0 if last is None else last + 1):  # a notice may be before them
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))
@@ -274,8 +272,14 @@ def _record_results(session: Session, job: Job, results: Sequence[NewResult], wa
         row = Result(job_id=job.id, position=position, created_at=now, **asdict(result))
         session.add(row)
         session.flush()
-        session.add_all(
-            Delivery(result_id=row.id, destination=name, state=state, next_attempt_at=now, message=message)
-            for name in job.destinations
-            if wants(name, result.kind)
-        )
+        session.add_all(_delivery(job, row, name, wants, now=now) for name in job.destinations)
+
+
+def _delivery(job: Job, result: Result, destination: str, wants: Wants, *, now: datetime) -> Delivery:
+    row = Delivery(result_id=result.id, destination=destination, state=DeliveryState.PENDING, next_attempt_at=now)
+    if not wants(destination, result.kind):
+        row.state, row.message, row.next_attempt_at = DeliveryState.UNWANTED, UNWANTED, None
+    elif job.superseded_by_id is not None:
+        row.state, row.message = DeliveryState.CANCELLED, superseding.taken_over_by(job.superseded_by_id)
+        row.next_attempt_at = None
+    return row

@@ -84,6 +84,7 @@ class JobReport:
     timings: dict[str, Any]
     summary: dict[str, Any]
     deliveries: list[DeliveryReport]
+    """Of what the destinations want."""
     superseded_by: int | None = None
     """The job of a later revision that took this one's place."""
 
@@ -297,7 +298,7 @@ def _job(job: Job) -> JobReport:
         finished_at=job.finished_at,
         timings=job.timings or {},
         summary=job.summary or {},
-        deliveries=[_delivery(result, delivery) for result in job.results for delivery in result.deliveries],
+        deliveries=[_delivery(r, d) for r in job.results for d in r.deliveries if d.state != DeliveryState.UNWANTED],
         superseded_by=job.superseded_by_id,
     )
 

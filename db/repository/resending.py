@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, aliased
 
 from db.models import Delivery, Instance, Job, Result, Series, Study
 from db.repository.commitments import TO_CONFIRM, ask_no_more
-from db.repository.deliveries import ARRIVED, UNWANTED
+from db.repository.deliveries import ARRIVED
 from db.states import DeliveryState, InstanceRole, StudyState
 
 GIVEN_UP = "a person gave its destination up; `opacity-node resend --to` sends it after all"
@@ -62,7 +62,7 @@ class Resent:
     sooner: dict[str, int] = field(default_factory=dict)
     """Deliveries that waited for their next attempt, by destination."""
     added: dict[str, int] = field(default_factory=dict)
-    """New deliveries, by destination."""
+    """Deliveries that are new, or of what a destination did not want before; by destination."""
     cancelled: int = 0
     """Deliveries that a later revision of the study took the place of; they stay so."""
     unwanted: int = 0
@@ -81,8 +81,11 @@ class Resent:
 
 
 def listed(session: Session, choice: Choice, *, newest: int) -> list[DeliveryLine]:
-    """Return the newest deliveries of a choice."""
-    rows = session.execute(_chosen(choice).order_by(Delivery.id.desc()).limit(newest))
+    """Return the newest deliveries of a choice; what destinations do not want only where that state is chosen."""
+    query = _chosen(choice)
+    if choice.state is None:
+        query = query.where(Delivery.state != DeliveryState.UNWANTED)
+    rows = session.execute(query.order_by(Delivery.id.desc()).limit(newest))
     return [
         DeliveryLine(
             kind=result.kind,
@@ -133,14 +136,16 @@ class Resending:
         rows = session.execute(query).all()
         for delivery, result, study in rows:
             self._last = delivery.id
+            if self._to is not None and result.id in self._seen:
+                continue
+            self._seen.add(result.id)
             if not self._wants(self._to or delivery.destination, result.job.pipeline, result.kind):
                 self.resent.unwanted += 1
                 continue
             self._warn(session, result, study)
             if self._to is None:
                 self._put_back(delivery, study)
-            elif result.id not in self._seen:
-                self._seen.add(result.id)
+            else:
                 self._send_also(session, delivery, study, self._to)
         return bool(rows)
 
@@ -155,7 +160,7 @@ class Resending:
         )
         if there is not None:
             self._put_back(there, study, even_given_up=True)
-        elif delivery.state is DeliveryState.CANCELLED and not _given_up(delivery):
+        elif _is_over(delivery):
             self.resent.cancelled += 1
         else:
             row = Delivery(
@@ -168,14 +173,14 @@ class Resending:
             _count(self.resent.added, destination, study, self.resent)
 
     def _put_back(self, delivery: Delivery, study: Study, *, even_given_up: bool = False) -> None:
-        given_up = _given_up(delivery)
-        comes_back = (given_up and even_given_up) or _left_out(delivery)
-        if delivery.state is DeliveryState.CANCELLED and not comes_back:
-            self.resent.given_up += given_up
-            self.resent.cancelled += not given_up
+        if _is_over(delivery):
+            self.resent.cancelled += 1
             return
-        kind = self.resent.sooner if delivery.state is DeliveryState.PENDING else self.resent.again
-        _count(kind, delivery.destination, study, self.resent)
+        if _given_up(delivery) and not even_given_up:
+            self.resent.given_up += 1
+            return
+        numbers = {DeliveryState.PENDING: self.resent.sooner, DeliveryState.UNWANTED: self.resent.added}
+        _count(numbers.get(delivery.state, self.resent.again), delivery.destination, study, self.resent)
         delivery.state, delivery.next_attempt_at = DeliveryState.PENDING, self._now
         delivery.attempts = delivery.refusals = 0
         delivery.status = delivery.message = delivery.failing_since = delivery.transaction_uid = None
@@ -193,12 +198,13 @@ class GivenUp:
 
 def give_up(session: Session, destination: str) -> GivenUp:
     """Send a destination nothing of what waits for it or failed, and ask it about nothing."""
-    unsent = session.execute(
+    cancelled = (
         update(Delivery)
-        .where(Delivery.destination == destination, Delivery.state.in_(_UNDELIVERED))
+        .where(Delivery.destination == destination)
         .values(state=DeliveryState.CANCELLED, next_attempt_at=None, failing_since=None, message=GIVEN_UP)
-        .returning(Delivery.id)
     )
+    unsent = session.execute(cancelled.where(Delivery.state.in_(_UNDELIVERED)).returning(Delivery.id))
+    session.execute(cancelled.where(Delivery.state == DeliveryState.UNWANTED))
     open_questions = select(func.count()).where(Delivery.destination == destination, *TO_CONFIRM)
     unconfirmed = session.scalar(open_questions) or 0
     ask_no_more(session, destination, message="a person gave its destination up; nobody asks whether it is kept")
@@ -206,13 +212,15 @@ def give_up(session: Session, destination: str) -> GivenUp:
 
 
 def _given_up(delivery: Delivery) -> bool:
-    replaced = delivery.result.job.superseded_by_id is not None
-    return delivery.state is DeliveryState.CANCELLED and delivery.message == GIVEN_UP and not replaced
+    return delivery.state is DeliveryState.CANCELLED and delivery.message == GIVEN_UP
 
 
-def _left_out(delivery: Delivery) -> bool:
-    """Say whether the settings of its destination left a delivery out, which want it now."""
-    return delivery.message == UNWANTED and delivery.result.job.superseded_by_id is None
+def _is_over(delivery: Delivery) -> bool:
+    """Say whether a delivery that was not made must not be made any more: another job's results are right."""
+    if delivery.state not in {DeliveryState.CANCELLED, DeliveryState.UNWANTED}:
+        return False
+    superseded = delivery.result.job.superseded_by_id is not None
+    return superseded or (delivery.state is DeliveryState.CANCELLED and not _given_up(delivery))
 
 
 def _count(numbers: dict[str, int], destination: str, study: Study, resent: Resent) -> None:

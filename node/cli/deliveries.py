@@ -28,7 +28,10 @@ def deliveries(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List result objects, where they go, and what the destinations answered."""
+    """List result objects, where they go, and what the destinations answered.
+
+    What the settings of a destination leave out is listed with `--state unwanted` alone.
+    """
     settings = load_config(config)
     chosen = _state(state)
     with open_database(settings) as database, database.read() as session:

@@ -8,18 +8,19 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from db.models import Delivery, Job, Result, Study
-from db.repository.deliveries import UNWANTED, Attempt, record, troubles
+from db.repository.deliveries import Attempt, record, troubles
 from db.repository.resending import GIVEN_UP, Choice, Resending
 from db.states import DeliveryState, HoldReason, StudyState
 from node.cli import app, deliveries
 from node.config import Destination
 from tests.post import Clock, Post, ScriptedPeers
 
-PENDING, SENT, FAILED, CANCELLED = (
+PENDING, SENT, FAILED, CANCELLED, UNWANTED = (
     DeliveryState.PENDING,
     DeliveryState.SENT,
     DeliveryState.FAILED,
     DeliveryState.CANCELLED,
+    DeliveryState.UNWANTED,
 )
 
 
@@ -229,11 +230,11 @@ def test_resend_leaves_out_what_a_destination_does_not_want_until_it_does(call, 
         delivery = session.scalars(
             select(Delivery).where(Delivery.result_id == 1, Delivery.destination == "pacs")
         ).one()
-        delivery.state, delivery.message = CANCELLED, UNWANTED
+        delivery.state = UNWANTED
     done = call("resend", "1.2", "--to", "pacs")
     assert done.exit_code == 0
     assert "leave them out" in done.output
-    assert post.states("pacs") == [CANCELLED, PENDING, PENDING]
+    assert post.states("pacs") == [UNWANTED, PENDING, PENDING]
     file = tmp_path / "config.toml"
     file.write_text(file.read_text().replace('ae_title = "pacs"', 'ae_title = "pacs"\nmaps = "source-grid"'))
     assert call("resend", "1.2", "--destination", "pacs").exit_code == 0
