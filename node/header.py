@@ -17,7 +17,6 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from db.repository.headers import EDITION_KEY
 from node.attributes import (
     acquired_at,
     age_years,
@@ -116,13 +115,18 @@ class InstanceHeader:
         known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in names}
         return cls(**known)
 
+    @staticmethod
+    def is_current(values: Mapping[str, Any]) -> bool:
+        """Say whether what `to_json` made holds all that this version reads."""
+        return values.get("edition") == _EDITION
+
     def to_json(self) -> dict[str, Any]:
         """Return the attributes that are present, and their edition, for a JSON column."""
         present = {k: v for k, v in dataclasses.asdict(self).items() if v not in (None, "", ())}
-        return present | {EDITION_KEY: EDITION}
+        return present | {"edition": _EDITION}
 
 
-EDITION = hashlib.sha256(" ".join(field.name for field in dataclasses.fields(InstanceHeader)).encode()).hexdigest()[:8]
+_EDITION = hashlib.sha256(" ".join(field.name for field in dataclasses.fields(InstanceHeader)).encode()).hexdigest()[:8]
 """Changes with the attributes that are read; by it a header is known that an earlier version read."""
 
 

@@ -10,26 +10,28 @@ from pathlib import Path
 import pydicom
 
 from db.files import Storage
-from db.repository import headers
+from db.repository import settling
 from db.session import Database
-from node.header import EDITION, InstanceHeader
+from node.header import InstanceHeader
 
 logger = logging.getLogger(__name__)
 
 
 def read_again(storage: Storage, database: Database, study_id: int) -> None:
-    """Bring the headers of a study up to date; what cannot be read keeps the one that it has."""
+    """Bring the headers of a study up to date; what retention removed or cannot be read keeps the one that it has."""
     with database.read() as session:
-        outdated = headers.outdated(session, study_id, EDITION)
+        stored = settling.instances(session, study_id)
     read = {}
-    for row_id, path in outdated.items():
+    for row in stored:
+        if row.removed_at is not None or InstanceHeader.is_current(row.header):
+            continue
         try:
-            read[row_id] = _header(storage.root / path)
+            read[row.id] = _header(storage.root / row.path)
         except OSError as error:
             logger.warning("a header cannot be read again (%s)", type(error).__name__, extra={"action": "settle"})
     if read:
         with database.write() as session:
-            headers.replace(session, read)
+            settling.replace_headers(session, read)
 
 
 def _header(path: Path) -> dict[str, object]:

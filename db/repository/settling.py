@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Decision, Instance, Job, JobInstance, Revision, Series, Study
@@ -48,6 +48,7 @@ class StoredInstance:
     sop_instance_uid: str
     pixel_sha256: str
     header: dict[str, Any]
+    path: str
     calling_ae_title: str
     called_ae_title: str
     received_at: datetime
@@ -135,6 +136,11 @@ def instances(session: Session, study_id: int) -> list[StoredInstance]:
         select(*columns).join(Series).where(Series.study_id == study_id, Instance.role == InstanceRole.CURRENT)
     )
     return [StoredInstance(**row) for row in rows.mappings()]
+
+
+def replace_headers(session: Session, headers: Mapping[int, dict[str, Any]]) -> None:
+    """Put headers in the place of those of instances, by row id."""
+    session.execute(update(Instance), [{"id": row_id, "header": header} for row_id, header in headers.items()])
 
 
 def revisions_with_jobs(session: Session, study_id: int) -> int:
