@@ -11,6 +11,7 @@ from inference.wording import counted
 from node.console import console, findings_table
 from node.offline.folder import RUN_FILE, TABLE_FILE
 from node.offline.summary import Row, State
+from node.offline.visible import visible
 
 _FULL = 25
 """Rows that are shown one by one; of more, every reason with its number."""
@@ -33,7 +34,7 @@ def show_run(rows: Sequence[Row], summaries: Sequence[Mapping[str, Any]], out: P
     for summary in summaries:
         console.print(findings_table(dict(summary)))
         for warning in summary["warnings"]:
-            _print(f"[yellow]![/] {escape(warning)}")
+            _print(f"[yellow]![/] {escape(visible(warning))}")
     succeeded = sum(row.state is State.SUCCEEDED for row in rows)
     if succeeded > len(summaries):
         console.print(f"… and {succeeded - len(summaries)} more: {out / TABLE_FILE}", highlight=False, soft_wrap=True)

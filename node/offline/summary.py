@@ -11,6 +11,7 @@ from pathlib import Path
 
 from db.files import write_durably
 from inference.findings import Findings, Measurement
+from node.offline.visible import cell, visible
 
 
 class State(StrEnum):
@@ -25,12 +26,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One X-ray image, one CT stack, or one file that was left out.
+    """One X-ray image, one CT stack, or one file that was left out; its texts are made visible.
 
     Attributes
     ----------
     path : str
-        Of the file; of a stack, the folder that holds all of it.
+        Absolute, of the file; of a stack, the folder that holds all of it.
     sop_instance_uid : str
         Of a single image; empty for a stack.
     state, code, reason : State, str, str
@@ -55,7 +56,20 @@ class Row:
     seconds: float | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in _OF_HEADERS_AND_PATHS:
+            object.__setattr__(self, name, visible(getattr(self, name)))
 
+
+_OF_HEADERS_AND_PATHS = (
+    "path",
+    "reason",
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "stack",
+    "modality",
+)
 _COLUMNS = tuple(name for name in Row.__dataclass_fields__ if name != "numbers")
 
 
@@ -82,7 +96,7 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     table.writerow((*_COLUMNS, *titles))
     for row in rows:
         plain = asdict(row)
-        table.writerow((*(plain[name] for name in _COLUMNS), *(row.numbers.get(title, "") for title in titles)))
+        table.writerow((*(cell(plain[name]) for name in _COLUMNS), *(row.numbers.get(title, "") for title in titles)))
     write_durably(path, (text.getvalue().encode(),))
 
 
