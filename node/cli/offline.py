@@ -1,6 +1,8 @@
 """A pipeline on a folder, without a server: ``run``."""
 
+import logging
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -48,9 +50,11 @@ def run(
         fail(f"{study}: there is no such file or folder")
     _check_device(device)
     settings = load_config(None)
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("node.offline").setLevel(settings.log.level)
 
     # Imaging libraries come with these.
-    from node.offline.folder import FolderError, prepare
+    from node.offline.folder import FolderError
     from node.offline.job import Settings, UnwritableError
     from node.offline.run import NoDicomError, Run
     from node.offline.screen import show_run
@@ -65,9 +69,9 @@ def run(
             results=settings.results,
         ),
         every=every,
+        overwrite=overwrite,
     )
     try:
-        prepare(out, overwrite=overwrite)
         done.run(study)
     except (FolderError, NoDicomError) as error:
         fail(str(error))

@@ -15,6 +15,7 @@ from inference.findings import Findings, Measurement, Site
 from inference.radiograph import Radiograph
 from inference.selected import Selected
 from node.offline.folder import MADE_BY
+from node.offline.visible import visible
 
 SCHEMA = "opacity-node/findings/1"
 
@@ -73,9 +74,19 @@ def findings_file(
             for heatmap in findings.heatmaps
             if heatmap.label in written.maps
         ],
-        "warnings": list(findings.warnings),
+        "warnings": [visible(warning) for warning in findings.warnings],
         "pictures": list(written.pictures),
         "objects": list(written.objects),
+    }
+
+
+def files_named(found: Mapping[str, Any]) -> set[str]:
+    """Return the files that lie beside a findings.json, as it lists them."""
+    return {
+        *(region["mask"] for region in found["regions"]),
+        *(heatmap["file"] for heatmap in found["maps"]),
+        *(item["path"] for item in found["objects"]),
+        *found["pictures"],
     }
 
 
@@ -86,10 +97,10 @@ def _source(source: Selected, paths: tuple[Path, ...]) -> dict[str, Any]:
         "study_instance_uid": str(first.StudyInstanceUID),
         "series_instance_uid": str(first.SeriesInstanceUID),
         "sop_instance_uids": list(source.sop_instance_uids),
-        "modality": str(first.get("Modality") or ""),
+        "modality": visible(str(first.get("Modality") or "")),
         "shape": list(source.pixel_array.shape),
         "spacing_mm": list(source.geometry.spacing_mm) if spacing_known else None,
-        "files": [str(path) for path in paths],
+        "files": [visible(str(path)) for path in paths],
     }
 
 

@@ -17,7 +17,7 @@ from node.config import Results
 from node.console import as_json
 from node.offline import export
 from node.offline.findings_file import Written, findings_file
-from node.offline.folder import FINDINGS_FILE, UNFINISHED, free_name
+from node.offline.folder import FINDINGS_FILE, UNFINISHED, new_name
 from node.offline.intake import Study, sha256_of
 from node.offline.maps import Maps
 from node.offline.summary import headlines
@@ -75,7 +75,10 @@ def run_job(study: Study, stack: Stack, settings: Settings) -> Done:
         Whatever a pipeline or a decoder raises.
     """
     wanted = stack.first.sop_instance_uid if len(stack.instances) == 1 else stack.first.series_instance_uid
-    name = free_name(settings.out, wanted)
+    try:
+        name = new_name(settings.out, wanted)
+    except OSError as error:
+        raise UnwritableError(settings.out, error) from error
     spec = _spec(study, stack, settings, name)
     watch = worker.Stopwatch()
     inferred = worker.infer(spec, settings.device, watch)

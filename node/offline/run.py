@@ -1,5 +1,7 @@
 """A pipeline on everything in a folder that fits it, one job after the other; what does not fit keeps its reason."""
 
+import logging
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -7,19 +9,29 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from rich.markup import escape
+from rich.progress import Progress
+
 from db.files import write_durably
 from inference.weights import Shelf
 from node import worker
 from node.console import as_json, progress
-from node.offline import intake
+from node.offline import folder, intake
+from node.offline.earlier import remove_results
 from node.offline.folder import MADE_BY, RUN_FILE, TABLE_FILE
 from node.offline.intake import Found, Study
 from node.offline.job import Settings, UnwritableError, run_job
 from node.offline.summary import Row, State, counts, place_of, write_table
+from node.offline.visible import visible
 from node.selection import rejected_by, select
 from node.stacks import Stack, split
 
+logger = logging.getLogger(__name__)
+
 _SUMMARIES_KEPT = 3
+_LABEL_SHOWN = 40
+_HOW_TO_LEARN_MORE = "Run it with OPACITY_NODE_LOG__LEVEL=DEBUG: standard error then says what went wrong."
+"""What an exception says may quote the header, and tables are passed on."""
 
 
 class NoDicomError(Exception):
@@ -41,9 +53,11 @@ class Run:
     Parameters
     ----------
     settings : Settings
-        Of every job; `out` is prepared.
+        Of every job.
     every : bool
         Whether every CT stack that fits is run, instead of the best of each study.
+    overwrite : bool
+        Whether results may be written among files that no run made.
 
     Attributes
     ----------
@@ -53,47 +67,46 @@ class Run:
         What the first jobs found, as `node.worker` puts it.
     """
 
-    def __init__(self, settings: Settings, *, every: bool = False) -> None:
+    def __init__(self, settings: Settings, *, every: bool = False, overwrite: bool = False) -> None:
         self.rows: list[Row] = []
         self.summaries: list[Mapping[str, Any]] = []
         self._settings = settings
         self._every = every
+        self._overwrite = overwrite
         self._others = 0
         self._started_at = datetime.now(UTC)
 
     def run(self, place: Path) -> None:
         """Run on a folder or a file; table and record are written also when it is broken off.
 
+        Results of an earlier run go when all that could keep this one from its start has been seen.
+
         Raises
         ------
+        FolderError
+            If results may not or cannot be written there.
         NoDicomError
             If no DICOM file is there.
         inference.weights.WeightsRefusedError
             If weights are not there, or are not what they should be.
         UnwritableError
-            If results cannot be written.
+            If the folder of results takes no more.
         """
-        Shelf(self._settings.weights).require_for(self._settings.card.name)
+        out, pipeline = self._settings.out, self._settings.card.name
+        folder.check(out, pipeline=pipeline, overwrite=self._overwrite)
+        Shelf(self._settings.weights).require_for(pipeline)
         worker.quieten()
-        paths = intake.files_in(place, without=self._settings.out)
         with progress() as bar:
-            task = bar.add_task("reading headers", total=len(paths))
-            found = intake.read(paths, on_read=lambda: bar.advance(task))
-            if not found.studies and not found.left_out:
-                raise NoDicomError(f"{place} holds no DICOM file")
-            self._others = found.others
-            self._save("running")
-            state = "broken off"
-            try:
-                tasks = self._plan(found)
-                task = bar.add_task("running", total=len(tasks))
-                for item in tasks:
-                    bar.update(task, description=item.stack.label[:40])
-                    self.rows.append(self._run(item))
-                    bar.advance(task)
-                state = "complete"
-            finally:
-                self._save(state)
+            tasks = self._plan(self._read(place, bar))
+            with folder.held(out, pipeline=pipeline, overwrite=self._overwrite):
+                self._save("running")
+                state = "broken off"
+                try:
+                    remove_results(out)
+                    self._work(tasks, bar)
+                    state = "complete"
+                finally:
+                    self._save(state)
 
     def record(self, state: str) -> dict[str, Any]:
         """Return what run.json says."""
@@ -111,6 +124,15 @@ class Run:
             "counts": counts(self.rows) | {"not-dicom": self._others},
             "rows": self.rows,
         }
+
+    def _read(self, place: Path, bar: Progress) -> Found:
+        paths = intake.files_in(place.absolute(), without=self._settings.out)
+        task = bar.add_task("reading headers", total=len(paths))
+        found = intake.read(paths, on_read=lambda: bar.advance(task))
+        if not found.studies and not found.left_out:
+            raise NoDicomError(f"{place} holds no DICOM file")
+        self._others = found.others
+        return found
 
     def _plan(self, found: Found) -> list[Task]:
         """Return what is to run; all else gets its row."""
@@ -135,6 +157,13 @@ class Run:
                     self.rows.append(replace(row, state=State.NOT_RUN, code=choice.code, reason=choice.reason))
         return tasks
 
+    def _work(self, tasks: list[Task], bar: Progress) -> None:
+        shown = bar.add_task("running", total=len(tasks))
+        for item in tasks:
+            bar.update(shown, description=escape(item.row.stack[:_LABEL_SHOWN]))
+            self.rows.append(self._run(item))
+            bar.advance(shown)
+
     def _run(self, task: Task) -> Row:
         began = perf_counter()
         try:
@@ -142,7 +171,8 @@ class Run:
         except UnwritableError:
             raise
         except Exception as error:  # noqa: BLE001 - the runner's edge: one image must not end the run of thousands
-            reason = f"{type(error).__name__}: {error}"
+            _log_fault(task.row, error)
+            reason = f"{type(error).__name__} while it was read or worked on. {_HOW_TO_LEARN_MORE}"
             return replace(task.row, state=State.FAILED, code="fault", reason=reason)
         seconds = round(perf_counter() - began, 3)
         if done.refusal is not None:
@@ -160,6 +190,11 @@ class Run:
             write_durably(out / RUN_FILE, ((as_json(self.record(state)) + "\n").encode(),))
         except OSError as error:
             raise UnwritableError(out, error) from error
+
+
+def _log_fault(row: Row, error: Exception) -> None:
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        logger.debug("%s: %s", row.path, visible(line))
 
 
 def _row(study: Study, stack: Stack) -> Row:

@@ -1,12 +1,8 @@
-"""`opacity-node run`: a pipeline on a folder of anything, without a server."""
+"""`opacity-node run`: what it writes, from a folder of anything, without a server."""
 
-import csv
-import errno
 import json
 import re
 import shutil
-from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +10,12 @@ import pydicom
 import pytest
 import SimpleITK
 from PIL import Image
-from typer.testing import CliRunner
 
-from inference.weights import manifest, shelf
-from node import worker
-from node.cli import app
-from node.offline import export
+from inference.weights import manifest
 from phantom.ct import make_chest
-from phantom.cxr import make_radiograph
-from phantom.cxr_dicom import RadiographHeader, lateral, to_dataset
+from phantom.cxr_dicom import lateral, to_dataset
 from phantom.dicom import localizer, to_datasets, write
-
-
-@cache
-def chest_xray():
-    return make_radiograph(rows=512, columns=512, spacing_mm=0.72)
+from tests.acceptance.runs import chest_xray, findings_in, invoke, rows
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +31,6 @@ def study(tmp_path_factory):
     return folder
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(app, ["run", *map(str, arguments)], env={"COLUMNS": "160"})
-
-
 @pytest.fixture(scope="module")
 def ct(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("ct") / "out"
@@ -58,16 +41,6 @@ def ct(study, tmp_path_factory):
 def xray(study, tmp_path_factory):
     out = tmp_path_factory.mktemp("xray") / "out"
     return invoke(study, "--pipeline", "lung-fields", "--out", out), out
-
-
-def rows(out):
-    with (out / "summary.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def findings_in(out):
-    (path,) = out.glob("*/findings.json")
-    return json.loads(path.read_text()), path.parent
 
 
 def test_the_ct_that_fits_is_run_and_all_else_is_named_with_its_reason(ct, study):
@@ -166,6 +139,16 @@ def test_the_page_names_every_field_of_findings(ct):
     assert set(found["source"]) | set(found["regions"][0]) | set(found["measurements"][0]) <= named
 
 
+def test_the_page_shows_how_to_read_it(ct):
+    page = (Path(__file__).parents[2] / "docs/run.md").read_text()
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    found, folder = findings_in(ct[1])
+    names: dict[str, object] = {}
+    exec(block.replace("results/UID", str(folder)), names)  # noqa: S102 - our own page
+    assert names["found"] == found
+    assert names["mask"].sum() > 1000
+
+
 def test_the_frontal_x_ray_is_run_and_the_lateral_is_not(xray):
     done, out = xray
     assert done.exit_code == 0, done.output
@@ -209,11 +192,6 @@ def test_own_results_are_never_read(ct, tmp_path):
     assert {row["code"] for row in rows(tmp_path / "out")} == {"own-result"}
 
 
-@pytest.fixture
-def frontal(tmp_path):
-    return write(tmp_path / "frontal", [to_dataset(chest_xray())])[0]
-
-
 def test_one_file_is_enough_and_a_script_gets_json(frontal, tmp_path):
     done = invoke(frontal, "--pipeline", "lung-fields", "--out", tmp_path / "out", "--maps", "none", "--json")
     assert done.exit_code == 0
@@ -232,147 +210,3 @@ def test_a_coarse_map_has_the_grid_of_the_network_in_the_place_of_the_image(fron
     assert image.GetSize() == (256, 256, 1)
     extent_mm = np.array(image.GetSize()[:2]) * image.GetSpacing()[:2]
     assert extent_mm == pytest.approx([512 * 0.72] * 2, rel=0.01)
-
-
-def test_a_second_run_replaces_the_first_and_leaves_what_others_put_there_also_within_the_study(frontal):
-    out = frontal.parent / "out"
-    assert invoke(frontal.parent, "--pipeline", "lung-fields", "--out", out).exit_code == 0
-    (stale,) = (path for path in out.iterdir() if path.is_dir())
-    stale.rename(out / "1.2.3")
-    (out / "4.5.6").mkdir()
-    (out / "4.5.6/precious.txt").write_text("mine")
-    assert invoke(frontal.parent, "--pipeline", "lung-fields", "--out", out).exit_code == 0
-    assert len(rows(out)) == 1
-    assert not (out / "1.2.3").exists()
-    assert (out / "4.5.6/precious.txt").read_text() == "mine"
-    assert len(list(out.glob("*/findings.json"))) == 1
-
-
-def test_a_folder_of_somebody_else_is_refused_and_with_overwrite_nothing_in_it_is_lost(frontal, tmp_path):
-    out = tmp_path / "out"
-    taken = out / str(to_dataset(chest_xray()).SOPInstanceUID)
-    taken.mkdir(parents=True)
-    (taken / "precious.txt").write_text("mine")
-    done = invoke(frontal, "--pipeline", "lung-fields", "--out", out)
-    assert done.exit_code == 2
-    assert "--overwrite" in done.output
-    assert invoke(frontal, "--pipeline", "lung-fields", "--out", out, "--overwrite").exit_code == 0
-    assert [path.name for path in taken.iterdir()] == ["precious.txt"]
-    assert (out / f"{taken.name}-2" / "findings.json").is_file()
-
-
-def test_files_that_differ_under_one_uid_are_both_left_out(frontal, tmp_path):
-    other = pydicom.dcmread(frontal)
-    other.PixelData = bytes(len(other.PixelData))
-    other.save_as(frontal.parent / "other.dcm")
-    done = invoke(frontal.parent, "--pipeline", "lung-fields", "--out", tmp_path / "out")
-    assert done.exit_code == 3
-    found = rows(tmp_path / "out")
-    assert [row["code"] for row in found] == ["conflict", "conflict"]
-    assert str(frontal) in found[0]["reason"] + found[1]["reason"]
-    assert "Take one of them away" in done.output
-
-
-@pytest.fixture
-def two_patients(tmp_path):
-    """Two images of two patients under one Study Instance UID, as badly de-identified archives have them."""
-    header = RadiographHeader(patient_id="A")
-    other = replace(header, patient_id="B", uid_entropy="other", study_instance_uid=header.study)
-    write(tmp_path / "archive", [to_dataset(chest_xray(), header), to_dataset(chest_xray(), other)])
-    return tmp_path / "archive"
-
-
-def test_images_of_two_patients_under_one_study_uid_each_run(two_patients, tmp_path):
-    done = invoke(two_patients, "--pipeline", "lung-fields", "--out", tmp_path / "out")
-    assert done.exit_code == 0, done.output
-    patients = {
-        pydicom.dcmread(path, specific_tags=["PatientID"]).PatientID for path in (tmp_path / "out").glob("*/sr-1.dcm")
-    }
-    assert patients == {"A", "B"}
-
-
-def test_an_image_that_fails_does_not_end_the_run(two_patients, tmp_path, monkeypatch):
-    real, calls = worker.infer, []
-
-    def infer(*arguments):
-        calls.append(arguments)
-        if len(calls) == 1:
-            raise RuntimeError("the decoder fell over")
-        return real(*arguments)
-
-    monkeypatch.setattr(worker, "infer", infer)
-    done = invoke(two_patients, "--pipeline", "lung-fields", "--out", tmp_path / "out")
-    assert done.exit_code == 1
-    found = {row["state"]: row for row in rows(tmp_path / "out")}
-    assert found["failed"]["reason"] == "RuntimeError: the decoder fell over"
-    assert found["succeeded"]["folder"]
-
-
-def test_a_full_disk_ends_the_run_with_what_is_whole(two_patients, tmp_path, monkeypatch):
-    real, calls = export.write_masks, []
-
-    def write_masks(*arguments):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(*arguments)
-
-    monkeypatch.setattr(export, "write_masks", write_masks)
-    out = tmp_path / "out"
-    done = invoke(two_patients, "--pipeline", "lung-fields", "--out", out)
-    assert done.exit_code == 1
-    assert "takes no more: No space left on device" in done.output
-    assert "Traceback" not in done.output
-    assert len(list(out.glob("*/findings.json"))) == 1
-    assert not list(out.glob("*.part"))
-    assert json.loads((out / "run.json").read_text())["state"] == "broken off"
-    assert [row["state"] for row in rows(out)] == ["succeeded"]
-
-
-def test_nothing_that_fits_says_why_with_a_status_of_its_own(tmp_path):
-    write(tmp_path / "side", [lateral(chest_xray())])
-    done = invoke(tmp_path / "side", "--pipeline", "lung-fields", "--out", tmp_path / "out")
-    assert done.exit_code == 3
-    assert "not-run" in done.output
-
-
-def test_weights_that_are_gone_are_named_with_the_remedy(frontal, tmp_path, monkeypatch):
-    monkeypatch.setattr(manifest, "SHIPPED", tmp_path / "nowhere")
-    shelf.forget()
-    done = invoke(frontal, "--pipeline", "lung-fields", "--out", tmp_path / "out")
-    assert done.exit_code == 3
-    assert "Weights are not installed: lung-fields." in done.output
-    assert manifest.SLOTS["lung-fields"].command in done.output
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"--pipeline": "lungs"}, "there is no such pipeline; there are: lung-densitometry, lung-fields"),
-        ({"study": "nowhere"}, "there is no such file or folder"),
-        ({"study": "empty"}, "holds no DICOM file"),
-        ({"--device": "gpu"}, "give cpu, cuda, cuda:0"),
-        ({"--device": "cuda:99"}, "--device cpu runs everywhere"),
-        ({"--out": "file.txt"}, "name a folder with --out"),
-    ],
-)
-def test_a_wrong_argument_is_answered_with_what_to_do(changes, said, frontal, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "file.txt").touch()
-    options = {"--pipeline": "lung-fields", "--out": "out", **changes}
-    place = options.pop("study", frontal)
-    done = invoke(place, *(word for option in options.items() for word in option))
-    assert done.exit_code == 2
-    assert said in " ".join(done.output.split())
-    assert "Traceback" not in done.output
-
-
-def test_the_page_shows_how_to_read_it(ct):
-    page = (Path(__file__).parents[2] / "docs/run.md").read_text()
-    (block,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    found, folder = findings_in(ct[1])
-    names: dict[str, object] = {}
-    exec(block.replace("results/UID", str(folder)), names)  # noqa: S102 - our own page
-    assert names["found"] == found
-    assert names["mask"].sum() > 1000
