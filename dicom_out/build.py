@@ -4,7 +4,7 @@ Pure: the same findings, images and context give objects whose bytes are the sam
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
@@ -12,7 +12,7 @@ from dicom_out.context import ResultContext, ResultKind, Run
 from dicom_out.key_image import key_image
 from dicom_out.marks import marks
 from dicom_out.parametric_map import Frames, coarse_map, source_grid_map
-from dicom_out.part10 import deflated, encode
+from dicom_out.part10 import deflated, encode, fits
 from dicom_out.seg import segmentations
 from dicom_out.sr import report
 from dicom_out.study import references
@@ -74,7 +74,8 @@ def build(
     demographics : Dataset or None
         Header of the source instance whose patient and study attributes are right; None takes the first.
     maps : collection of ResultKind
-        Which of `MAP` and `COARSE_MAP` to write of each heatmap; a radiograph has one only.
+        Which of `MAP` and `COARSE_MAP` to write of each heatmap; a radiograph has one only. Where no object can hold
+        a `MAP` of so many slices, the report says so, and there is a `COARSE_MAP`.
 
     Returns
     -------
@@ -87,6 +88,7 @@ def build(
         If findings and source do not belong together, or two regions have one label.
     """
     _check(findings, source)
+    findings, maps = _with_maps_that_fit(findings, source, maps)
     first = source.headers[0]
     run = Run(
         source=first,
@@ -105,6 +107,23 @@ def build(
         objects += _maps(findings.heatmaps, source, images, run, maps)
     objects.append(ResultObject(kind=ResultKind.KEY_IMAGE, index=1, dataset=key_image(findings, drawn, source, run)))
     return tuple(objects)
+
+
+def _with_maps_that_fit(
+    findings: Findings, source: Selected, maps: Collection[ResultKind]
+) -> tuple[Findings, Collection[ResultKind]]:
+    """Return what is to be written, with a warning in place of maps that are too large."""
+    if isinstance(source, Radiograph) or not findings.heatmaps or ResultKind.MAP not in maps:
+        return findings, maps
+    shape = source.pixel_array.shape
+    if fits(Frames.size_of(shape)):
+        return findings, maps
+    slices, rows, columns = shape
+    warning = (
+        f"On the {slices} x {rows} x {columns} voxels of the images the map is too large for an object; "
+        "there is only a coarse one"
+    )
+    return replace(findings, warnings=(*findings.warnings, warning)), (ResultKind.COARSE_MAP,)
 
 
 def _maps(

@@ -84,7 +84,12 @@ class Frames:
     @property
     def size(self) -> int:
         """Number of bytes."""
-        return int(np.prod(self.shape)) * np.dtype(np.float32).itemsize
+        return self.size_of(self.shape)
+
+    @staticmethod
+    def size_of(shape: tuple[int, ...]) -> int:
+        """Return the number of bytes of frames of a shape."""
+        return int(np.prod(shape)) * np.dtype(np.float32).itemsize
 
 
 def source_grid_map(heatmap: Heatmap, source: Selected, images: Sequence[Dataset], run: Run, index: int) -> FloatMap:

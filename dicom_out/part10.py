@@ -45,6 +45,11 @@ def encode(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
+def fits(size: int) -> bool:
+    """Say whether an element can hold so many bytes."""
+    return size <= _LONGEST
+
+
 def deflated(dataset: Dataset, frames: Iterable[NDArray[np.float32]], size: int) -> Iterator[bytes]:
     """Yield the DICOM file of a map, Deflated Explicit VR Little Endian.
 
@@ -62,7 +67,7 @@ def deflated(dataset: Dataset, frames: Iterable[NDArray[np.float32]], size: int)
     ValueError
         If it is more than an element can hold, or the frames are not of that size.
     """
-    if size > _LONGEST:
+    if not fits(size):
         raise ValueError(f"A map of {size} bytes is more than an object can hold.")
     buffer = _explicit()
     buffer.write(bytes(128) + b"DICM")

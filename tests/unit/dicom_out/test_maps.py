@@ -11,6 +11,7 @@ from highdicom.pm.sop import pmread
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from dicom_out import part10
 from dicom_out.build import ResultKind, build
 from dicom_out.part10 import deflated, inflate
 from dicom_out.resampling import resampled
@@ -184,6 +185,26 @@ def test_maps_are_made_only_where_they_are_wanted_and_twice_with_the_same_bytes(
         for kind in (ResultKind.MAP, ResultKind.MAP, ResultKind.COARSE_MAP)
     ]
     assert files[0] == files[1] != files[2]
+
+
+def test_an_element_holds_less_than_four_gibibytes():
+    assert part10.fits(1023 * 1024 * 1024 * 4)
+    assert not part10.fits(1024 * 1024 * 1024 * 4)
+
+
+def test_a_map_that_no_object_can_hold_is_left_out_and_everything_else_is_written(series, heatmap, monkeypatch):
+    monkeypatch.setattr(part10, "_LONGEST", int(np.prod(SHAPE)) * 4 - 2)
+    found = factories.findings(series, heatmaps=(heatmap,))
+    objects = build(found, series, a_context(), maps=(ResultKind.MAP,))
+    assert [item.kind for item in objects] == ["seg", "seg", "sr", "coarse-map", "key-image"]
+    assert all(b"".join(item.file()) for item in objects)
+    (report,) = [item.dataset for item in objects if item.kind == "sr"]
+    said = [text for text in numbers(report, "TextValue") if "too large" in text]
+    assert said == [
+        "On the 12 x 48 x 56 voxels of the images the map is too large for an object; there is only a coarse one"
+    ]
+    for maps in ((), (ResultKind.COARSE_MAP,)):
+        assert "too large" not in str(build(found, series, a_context(), maps=maps)[2].dataset)
 
 
 def test_a_map_whose_frames_are_not_what_was_announced_is_no_file(series):
