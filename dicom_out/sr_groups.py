@@ -35,6 +35,7 @@ from inference.findings import Category, Findings, Measurement, Purpose, Site
 
 _REPLACES = "Images came after an earlier report of this study; this one replaces it."
 _FRAME_MARGIN_PIXELS = 10
+_FOOT_SHARE = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -153,7 +154,7 @@ def _outline_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEva
         for mark in ordered
     ]
     whole = PlanarROIMeasurementsAndQualitativeEvaluations(
-        referenced_region=_frame(parts),
+        referenced_region=_foot(parts) if parts.run.is_projection else _frame(parts),
         tracking_identifier=parts.whole,
         finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
         algorithm_id=algorithm_identification(parts.findings.algorithm),
@@ -165,6 +166,12 @@ def _outline_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEva
 def _outline(mark: Mark, parts: Parts) -> hd.ImageRegion:
     """Return the outer line of the largest part of a region on its largest slice."""
     return _polyline(parts, mark.largest_slice, outline(mark.region.mask[mark.largest_slice]))
+
+
+def _foot(parts: Parts) -> hd.ImageRegion:
+    """Return a strip along the foot of an image, for what is said about all of it: its label lies on no lung's."""
+    rows, columns = int(parts.references[0].Rows), int(parts.references[0].Columns)
+    return _polyline(parts, 0, _rectangle(rows - max(1, rows // _FOOT_SHARE), 0, rows, columns))
 
 
 def _frame(parts: Parts) -> hd.ImageRegion:

@@ -6,6 +6,9 @@ SCHEME = "99OPNODE"
 """Of concepts that no public scheme has."""
 
 LUNG = Code("39607008", "SCT", "Lung")
+RIGHT_LUNG = Code("3341006", "SCT", "Right lung")
+LEFT_LUNG = Code("44029006", "SCT", "Left lung")
+"""Sites whose meaning names the side, as viewers show the meaning alone."""
 RIGHT = Code("24028007", "SCT", "Right")
 LEFT = Code("7771000", "SCT", "Left")
 BILATERAL = Code("51440002", "SCT", "Bilateral")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, ModelCard, XRayInput
-from inference.codes import ANATOMICAL, BILATERAL, LEFT, LUNG, NO_UNITS, PERCENT, RIGHT, SCHEME
+from inference.codes import ANATOMICAL, BILATERAL, LEFT, LEFT_LUNG, LUNG, NO_UNITS, PERCENT, RIGHT, RIGHT_LUNG, SCHEME
 from inference.findings import (
     Algorithm,
     Findings,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:  # it brings torch
 Mask = NDArray[np.bool_]
 
 _AREA = Code("42798000", "SCT", "Area")
-_SHARE_OF_IMAGE = Code("IMGSHARE", SCHEME, "Area, share of the image")
-_SHARE_OF_BOTH = Code("LUNGSHARE", SCHEME, "Area, share of both lung fields")
+_SHARE_OF_IMAGE = Code("IMGSHARE", SCHEME, "Share of the image")
+_SHARE_OF_BOTH = Code("LUNGSHARE", SCHEME, "Share of both lung fields")
 _LUNG_PROBABILITY = Code("LUNGPROB", SCHEME, "Probability of lung")
 _MM2 = Code("mm2", "UCUM", "mm2")
 
@@ -169,7 +169,8 @@ def _not_frontal(why: str) -> Refusal:
 
 def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
     whole = max(1, int(np.count_nonzero(masks)))
-    for label, mask, side in (("right lung", masks[0], RIGHT), ("left lung", masks[1], LEFT)):
+    sides = (("right lung", masks[0], RIGHT_LUNG, RIGHT), ("left lung", masks[1], LEFT_LUNG, LEFT))
+    for label, mask, lung, side in sides:
         pixels = int(np.count_nonzero(mask))
         yield Region(
             label=label,
@@ -177,7 +178,7 @@ def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
             property_category=ANATOMICAL,
             property_type=LUNG,
             mask=mask[np.newaxis],
-            site=Site(location=LUNG, laterality=side),
+            site=Site(location=lung, laterality=side),
             measurements=(
                 *_area(pixels, radiograph),
                 Measurement(concept=_SHARE_OF_BOTH, value=100 * pixels / whole, unit=PERCENT),

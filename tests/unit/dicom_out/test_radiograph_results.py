@@ -133,8 +133,21 @@ def test_regions_that_mark_nothing_are_framed_and_make_no_segmentation(tmp_path)
     assert made.segs == []
     assert dciodvfy_errors(made.sr) == []
     shape = made.source.pixel_array.shape
-    for group in srread(made.sr).content.get_planar_roi_measurement_groups():
+    *regions, _ = srread(made.sr).content.get_planar_roi_measurement_groups()
+    assert len(regions) == 2
+    for group in regions:
         assert group.roi.value.max(axis=0).tolist() == [shape[2], shape[1]]
+
+
+def test_the_whole_image_is_a_strip_at_its_foot_where_its_label_hides_no_lung(made):
+    *_, whole = srread(made.sr).content.get_planar_roi_measurement_groups()
+    assert whole.tracking_identifier == "whole image"
+    _, rows, columns = made.source.pixel_array.shape
+    (left, top), (right, bottom) = whole.roi.value.min(axis=0), whole.roi.value.max(axis=0)
+    assert (left, right, bottom) == (0, columns, rows)
+    assert 0.95 * rows < top < rows
+    (about_all,) = srread(made.sr).content.get_image_measurement_groups()
+    assert [m.value for m in about_all.get_measurements()] == [m.value for m in made.findings.measurements]
 
 
 def test_masks_lie_on_stored_pixels_whatever_the_orientation(tmp_path):

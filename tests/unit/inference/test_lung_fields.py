@@ -64,15 +64,15 @@ def test_areas_are_those_of_the_masks_in_mm2(find, phantom):
         assert value(region.measurements, "Area") == pytest.approx(region.mask.sum() * phantom.pixel_spacing_mm**2)
     both = sum(value(region.measurements, "Area") for region in findings.regions)
     assert value(findings.measurements, "Area") == pytest.approx(both)
-    assert value(findings.measurements, "Area, share of the image") == pytest.approx(200 * masks(findings).mean())
-    shares = [value(region.measurements, "Area, share of both lung fields") for region in findings.regions]
+    assert value(findings.measurements, "Share of the image") == pytest.approx(200 * masks(findings).mean())
+    shares = [value(region.measurements, "Share of both lung fields") for region in findings.regions]
     assert sum(shares) == pytest.approx(100)
 
 
 def test_without_a_pixel_size_there_are_shares_and_a_warning_instead_of_areas(find):
     findings, _ = find(PixelSpacing=None)
     names = {m.concept.meaning for region in findings.regions for m in region.measurements}
-    assert names == {"Area, share of both lung fields"}
+    assert names == {"Share of both lung fields"}
     assert any("size of a pixel is not known" in warning for warning in findings.warnings)
 
 
