@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from inference.findings import Refusal
+from node.body_parts import BodyPart, named_part
 from node.stacks import Stack
-
-_CHEST = ("CHEST", "THORAX", "LUNG", "TAP", "WHOLEBODY", "WHOLE BODY", "ENTIRE BODY", "TRUNK")
-_SAYS_NOTHING = frozenset({"", "UNKNOWN", "UNDEFINED", "UNSPECIFIED", "NONE", "N/A"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,17 +23,24 @@ def refused(stack: Stack, refusal: Refusal) -> Choice:
     return Choice(stack=stack, runs=False, code=refusal.code, reason=str(refusal), refusal=refusal)
 
 
-def states_body_part(stack: Stack) -> bool:
-    """Say whether a stack tells which part of the body it shows."""
-    return stack.first.body_part_examined.upper() not in _SAYS_NOTHING
+def named_by(stack: Stack) -> BodyPart:
+    """Return which part of the body a stack says that it shows."""
+    return named_part(stack.first.body_part_examined)
 
 
 def wrong_body_part(stack: Stack) -> Refusal | None:
-    """Refuse what shows another part of the body than the chest; what does not say is not refused."""
-    if not states_body_part(stack) or any(part in stack.first.body_part_examined.upper() for part in _CHEST):
+    """Refuse what names another part of the body than the chest; the pipeline judges what names none."""
+    if named_by(stack) is not BodyPart.ANOTHER:
         return None
     return Refusal(
         code="not-chest",
         reason=f"Body part {stack.first.body_part_examined} is not the chest.",
         remedy="If it is, correct Body Part Examined (0018,0015) and send it again.",
     )
+
+
+def unknown_body_part(stack: Stack) -> str:
+    """Say who judges a body part of which it is not known here whether it is the chest; empty where it is known."""
+    if named_by(stack) is not BodyPart.UNKNOWN:
+        return ""
+    return f" Whether its body part {stack.first.body_part_examined} is the chest, the pipeline judges."

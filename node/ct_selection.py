@@ -13,7 +13,8 @@ from inference.card import CTInput, KernelPreference
 from inference.findings import Refusal
 from inference.geometry import check_stack
 from inference.kernel import Sharpness, sharpness
-from node.choices import Choice, refused, wrong_body_part
+from node.body_parts import BodyPart
+from node.choices import Choice, named_by, refused, unknown_body_part, wrong_body_part
 from node.stacks import Plane, Stack
 
 _ROUNDING = 1.01
@@ -48,7 +49,7 @@ def select_volumes(stacks: Sequence[Stack], wanted: CTInput, *, every: bool = Fa
         if refusal is not None:
             choice = refused(stack, refusal)
         elif every or stack is eligible[0]:
-            reason = _why(stack, eligible, wanted, every=every)
+            reason = _why(stack, eligible, wanted, every=every) + unknown_body_part(stack)
             choice = Choice(stack=stack, runs=True, code="selected", reason=reason)
         else:
             choice = Choice(stack=stack, runs=False, code="not-best", reason=_why_not(stack, eligible[0], wanted))
@@ -120,9 +121,10 @@ def _wrong_shape(stack: Stack, wanted: CTInput) -> Refusal | None:
     return None
 
 
-def _rank(stack: Stack, wanted: CTInput) -> tuple[bool, int, bool, float, str]:
-    """Order eligible stacks, best first: original, coverage (in steps of 3 cm), kernel, thinness."""
+def _rank(stack: Stack, wanted: CTInput) -> tuple[bool, bool, int, bool, float, str]:
+    """Order eligible stacks, best first: known body part, original, coverage (in steps of 3 cm), kernel, thinness."""
     return (
+        named_by(stack) is BodyPart.UNKNOWN,
         not stack.is_original,
         -int(stack.coverage_mm // 30),
         not _kernel_fits(stack, wanted),

@@ -22,7 +22,8 @@ from pydicom.uid import (
 
 from inference.card import XRayInput
 from inference.findings import Refusal
-from node.choices import Choice, refused, states_body_part, wrong_body_part
+from node.body_parts import BodyPart
+from node.choices import Choice, named_by, refused, unknown_body_part, wrong_body_part
 from node.exposures import possible_exposure, preference, same_exposure, vague_moments
 from node.header import InstanceHeader
 from node.stacks import XRAY_MODALITIES, Stack
@@ -103,7 +104,8 @@ def _wrong_kind(stack: Stack) -> Refusal | None:
     first = stack.first
     if first.sop_class_uid not in _IMAGES or first.modality not in XRAY_MODALITIES:
         modality = first.modality or "an object without modality"
-        what = UID(first.sop_class_uid).name if first.modality in XRAY_MODALITIES else modality
+        sop_class = UID(first.sop_class_uid).name or "an object without SOP class"
+        what = sop_class if first.modality in XRAY_MODALITIES else modality
         return Refusal(
             code="not-xray-image",
             reason=f"This is {what}; the pipeline reads X-ray images (CR, DX).",
@@ -197,8 +199,9 @@ def _chosen(stack: Stack, count: int) -> Choice:
     which = "The only image that fits" if count == 1 else f"One of {count} images that fit, each of which runs"
     unsaid = [
         *(["its view"] if seen.view is View.UNKNOWN else []),
-        *([] if states_body_part(stack) else ["its body part"]),
+        *(["its body part"] if named_by(stack) is BodyPart.UNSTATED else []),
     ]
     told = f" ({seen})" if seen.view is not View.UNKNOWN else ""
     left = f" It does not state {' or '.join(unsaid)}: the pipeline judges whether it is a frontal chest image."
-    return Choice(stack=stack, runs=True, code="selected", reason=f"{which}{told}.{left if unsaid else ''}")
+    reason = f"{which}{told}.{left if unsaid else ''}{unknown_body_part(stack)}"
+    return Choice(stack=stack, runs=True, code="selected", reason=reason)
