@@ -7,8 +7,9 @@ values: ``OPACITY_NODE_DICOM__PORT=11112`` sets ``port`` of ``[dicom]``.
 import ipaddress
 import tomllib
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -256,10 +257,23 @@ def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
     place = ".".join(f"[{part}]" if isinstance(part, int) else str(part) for part in detail["loc"]).replace(".[", "[")
     words = IN_WORDS.get(detail["type"])
     message = words % detail.get("ctx", {}) if words else detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden" and "when" in detail["loc"]:
-        message = f"there is no such condition; there are: {', '.join(When.model_fields)}"
+    if detail["type"] == "extra_forbidden":
+        message = _unknown(detail["loc"], otherwise=message)
     value = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
     return f"{place}{value}: {message}{_whose(detail['loc'], given)}"
+
+
+def _unknown(place: tuple[int | str, ...], *, otherwise: str) -> str:
+    """Say that a name means nothing, and which one may be meant."""
+    section: type[BaseModel] = Config
+    for part in place[:-1]:
+        if isinstance(part, str):
+            kind: Any = section.model_fields[part].annotation
+            section = next(iter(get_args(kind)), kind)
+    what = "condition" if section is When else "setting"
+    if close := get_close_matches(str(place[-1]).lower(), section.model_fields, n=1):
+        return f"there is no such {what}; did you mean `{close[0]}`?"
+    return f"there is no such {what}; there are: {', '.join(When.model_fields)}" if section is When else otherwise
 
 
 def _whose(place: tuple[int | str, ...], given: dict[str, Any]) -> str:

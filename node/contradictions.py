@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from inference.registry import CARDS
-from node.rules import SOURCE
+from node.rules import MODALITIES, SOURCE
 from node.selection import modalities_of
 
 Table = Mapping[str, Any]
@@ -59,7 +59,10 @@ def _never_meet(rule: Table, about: str) -> Iterator[str]:
 
 def _modalities(given: object) -> frozenset[str]:
     several = (given,) if isinstance(given, str) else given
-    return frozenset(m for m in several if isinstance(m, str)) if isinstance(several, list | tuple) else frozenset()
+    if not isinstance(several, list | tuple):
+        return frozenset()
+    asked = frozenset(m.upper() for m in several if isinstance(m, str))
+    return asked if asked <= MODALITIES else frozenset()  # a name that there is not is an error of its own
 
 
 def _when(rule: Table) -> Table:

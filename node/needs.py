@@ -40,6 +40,16 @@ def unheard(config: Config) -> list[str]:
     ]
 
 
+def unsent(rules: Sequence[Rule]) -> list[str]:
+    """Say which rules name no destination: right for a trial, else a mistake that nobody notices."""
+    return [
+        f"rule {rule.name!r} has no destinations: its results stay in this node's storage and go to nobody. "
+        'To send them, name one, such as destinations = ["source"]'
+        for rule in rules
+        if not rule.destinations
+    ]
+
+
 def users_of(rules: Sequence[Rule]) -> dict[str, str]:
     """Return each pipeline in use, and the rules that name it, for people."""
     users: dict[str, list[str]] = {}

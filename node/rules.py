@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -21,9 +21,18 @@ SOURCE = "source"
 _NO_CONTRAST = frozenset({"", "NONE", "NO", "N", "NATIVE", "WITHOUT", "W/O", "N/A"})
 
 Modality = Literal["CT", "CR", "DX"]
-Modalities = Annotated[
-    tuple[Modality, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)
-]
+MODALITIES: frozenset[str] = frozenset(get_args(Modality))
+
+
+def _folded(value: Any) -> Any:  # noqa: ANN401 - whatever the file says
+    """Let `"ct"` be `["CT"]`; what is no modality stays as it was written, for the error to show."""
+    several = (value,) if isinstance(value, str) else value
+    if not isinstance(several, list | tuple):
+        return value
+    return [m.upper() if isinstance(m, str) and m.upper() in MODALITIES else m for m in several]
+
+
+Modalities = Annotated[tuple[Modality, ...], BeforeValidator(_folded), Field(min_length=1)]
 
 
 class When(Section):

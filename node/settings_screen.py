@@ -6,7 +6,7 @@ from rich.markup import escape
 
 from node.config import Config, Destination
 from node.console import console, fields_shown, show_rule
-from node.needs import unheard, unmet
+from node.needs import unheard, unmet, unsent
 
 
 def show_settings(config: Config) -> None:
@@ -14,7 +14,7 @@ def show_settings(config: Config) -> None:
     console.print(fields_shown(tuple(_lines(config))))
     for rule in config.rules:
         show_rule(rule)
-    for lack in (*unmet(config.rules, config.storage.weights), *unheard(config)):
+    for lack in (*unmet(config.rules, config.storage.weights), *unheard(config), *unsent(config.rules)):
         console.print(f"[yellow]![/] {escape(lack)}", highlight=False, soft_wrap=True)
 
 
@@ -35,4 +35,5 @@ def _lines(config: Config) -> Iterator[tuple[str, str]]:
 
 def _destination(destination: Destination) -> str:
     asked = "; asked to confirm storage" if destination.storage_commitment else ""
-    return f"{destination.name}: {destination.ae_title} at {destination.host}:{destination.port}{asked}"
+    gets = f"gets {', '.join(destination.objects) or 'no report'}; maps: {destination.maps}"
+    return f"{destination.name}: {destination.ae_title} at {destination.host}:{destination.port}; {gets}{asked}"

@@ -237,7 +237,16 @@ def test_ae_titles_follow_the_standard(tmp_path, title):
             "is not given; add it (in destination 'archive')",
         ),
         (f"{RULE}notices = 'perhaps'\n", "rules[0].notices = 'perhaps': give true or false (in rule 'a')"),
-        (f"{RULE}priorty = 1\n", "check its spelling and section (in rule 'a')"),
+        (f"{RULE}priorty = 1\n", "there is no such setting; did you mean `priority`? (in rule 'a')"),
+        (f"{RULE}colour = 1\n", "check its spelling and section (in rule 'a')"),
+        (f"{RULE}when = {{ patient_age = {{ min = 1 }} }}\n", "there is no such condition; did you mean `patient_"),
+        (f"{RULE}when = {{ mood = 1 }}\n", "there is no such condition; there are: modality,"),
+        (
+            f"{RULE}when = {{ slice_count = {{ minn = 1 }} }}\n",
+            "slice_count.minn = 1: there is no such setting; did you",
+        ),
+        ("[dicom]\naetitle = 'A'\n", "dicom.aetitle = 'A': there is no such setting; did you mean `ae_title`?"),
+        ("[dicmo]\nport = 1\n", "dicmo: there is no such setting; did you mean `dicom`?"),
         (f"{RULE}when = 5\n", "give a table, such as { name = value } (in rule 'a')"),
     ],
 )
@@ -245,3 +254,21 @@ def test_an_error_says_what_to_give_and_names_the_rule_or_destination(tmp_path, 
     with pytest.raises(ConfigError) as error:
         config.load(write(tmp_path, text))
     assert said in str(error.value)
+
+
+def test_a_modality_that_there_is_not_is_one_error(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        config.load(write(tmp_path, f'{RULE}modality = "XR"\n'))
+    (line,) = str(error.value).splitlines()
+    assert "rules[0].modality[0] = 'XR': must be 'CT', 'CR' or 'DX'" in line
+
+
+@pytest.mark.parametrize("given", ['modality = "ct"', 'modality = ["Ct"]', 'when = { modality = "ct" }'])
+def test_upper_and_lower_case_are_alike_in_a_modality(tmp_path, given):
+    (rule,) = config.load(write(tmp_path, f"{RULE}{given}\ndestinations = ['pacs']\n")).rules
+    assert rule.conditions.modality == ("CT",)
+
+
+def test_a_modality_in_lower_case_that_a_pipeline_does_not_read_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="is for DX, which 'lung-densitometry' does not read"):
+        config.load(write(tmp_path, f'{RULE}modality = "dx"\nnotices = "perhaps"\n'))

@@ -1,7 +1,7 @@
 import pytest
 
 from node.config import Config, Destination, Dicom
-from node.needs import unheard, unmet, users_of
+from node.needs import unheard, unmet, unsent, users_of
 from node.rules import Rule
 from tests import slots
 from tests.slots import pinned
@@ -66,3 +66,13 @@ def test_a_destination_that_is_to_confirm_storage_must_be_one_that_may_call_us(a
     place = Destination(name="pacs", host="127.0.0.1", port=104, ae_title="PACS", storage_commitment=asked)
     config = Config(dicom=Dicom(calling_ae_titles=known), destinations=(place,))
     assert ["PACS is not in dicom.calling_ae_titles" in line for line in unheard(config)] == [True] * told
+
+
+def test_a_rule_without_a_destination_is_told_as_its_results_go_to_nobody():
+    rules = (
+        Rule(name="test run", pipelines=("lung-densitometry",)),
+        Rule(name="CT", pipelines=("lung-densitometry",), destinations=("pacs",)),
+    )
+    (line,) = unsent(rules)
+    assert "'test run'" in line
+    assert "destinations" in line
