@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
+from typer.core import TyperGroup
 
 from db.files import Storage
 from db.repository import reports
@@ -16,7 +17,22 @@ from node import config as config_file
 from node.config import Config, ConfigError
 from node.console import errors
 
+_FIRST = (
+    *("demo", "serve", "check-config", "config", "status", "route", "jobs", "deliveries", "send", "run"),
+    *("pipelines", "models"),
+)
+
+
+class _InOrderOfNeed(TyperGroup):
+    """Lists first what a newcomer needs first."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - typer's own type is not public
+        names = super().list_commands(ctx)
+        return [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST)]
+
+
 app = typer.Typer(
+    cls=_InOrderOfNeed,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

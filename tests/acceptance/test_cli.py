@@ -85,8 +85,16 @@ def test_check_config_shows_the_rules(run):
     for shown in (
         "OPACITY_NODE on 127.0.0.1:11112",
         "pacs: ORTHANC at 127.0.0.1:4242",
+        "gets report, segmentation, key-image; maps: source-grid",
         "CT after 60 s",
         "kept for ever",
     ):
         assert shown in words
     assert json.loads(run("check-config", "--json").output)["dicom"]["port"] == 11112
+
+
+def test_help_lists_commands_in_the_order_in_which_a_newcomer_needs_them(run):
+    shown = run("--help").output
+    ordered = ["demo", "serve", "check-config", "config", "status", "route", "jobs", "deliveries", "send", "run"]
+    places = [shown.index(f" {name} ") for name in [*ordered, "pipelines", "models", "resolve"]]
+    assert places == sorted(places)
