@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from inference.card import ModelCard, XRayInput
 from inference.findings import Refusal
@@ -39,7 +40,7 @@ def select(
         if isinstance(card.input, XRayInput)
         else ct_selection.select_volumes(rest, card.input, every=every)
     )
-    by_stack = out | {id(choice.stack): choice for choice in chosen}
+    by_stack = out | {id(choice.stack): _with_rejected(choice) for choice in chosen}
     return [by_stack[id(stack)] for stack in stacks]
 
 
@@ -93,6 +94,18 @@ def selection_hash(
 def header_values(instance: InstanceHeader, keywords: Sequence[str]) -> tuple[object, ...]:
     """Return the values of attributes, given by their DICOM keywords."""
     return tuple(getattr(instance, field_of(keyword)) for keyword in keywords)
+
+
+def _with_rejected(choice: Choice) -> Choice:
+    """Tell of images that a key object took out of a stack: a gap in it may be theirs."""
+    count, stack = choice.stack.rejected_beside, choice.stack
+    if not count:
+        return choice
+    verb = "is" if count == 1 else "are"
+    told = f"{count} of {count + len(stack.instances)} images {verb} rejected by a key object."
+    if choice.refusal is None:
+        return replace(choice, reason=f"{choice.reason} {told}")
+    return refused(stack, replace(choice.refusal, reason=f"{choice.refusal.reason} {told}"))
 
 
 _REJECTED = Refusal(

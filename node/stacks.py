@@ -52,11 +52,14 @@ class Stack:
     ----------
     number_in_series : int or None
         What tells an X-ray image from the others of its series; None where it has none beside it.
+    rejected_beside : int
+        How many images made like these are not among them, because a key object of the study takes them out.
     """
 
     instances: tuple[InstanceHeader, ...]
     plane: Plane
     number_in_series: int | None = None
+    rejected_beside: int = 0
 
     @property
     def first(self) -> InstanceHeader:
@@ -89,18 +92,34 @@ class Stack:
 
 
 def split(instances: Iterable[InstanceHeader]) -> list[Stack]:
-    """Split the instances of a study into stacks, in the order of series and stack."""
-    groups: dict[tuple[object, ...], list[InstanceHeader]] = defaultdict(list)
-    for instance in instances:
-        groups[_likeness(instance)].append(instance)
+    """Split the instances of a study into stacks, in the order of series and stack.
+
+    Those that a key object among them takes out make stacks of their own.
+    """
+    every = list(instances)
+    rejected = {uid for instance in every for uid in instance.rejected_instance_uids}
+    groups: dict[tuple[tuple[object, ...], bool], list[InstanceHeader]] = defaultdict(list)
+    for instance in every:
+        groups[_likeness(instance), instance.sop_instance_uid in rejected].append(instance)
     stacks = [
-        Stack(instances=_ordered(part), plane=_plane(part[0]))
-        for group in groups.values()
+        Stack(
+            instances=_ordered(part),
+            plane=_plane(part[0]),
+            rejected_beside=0 if is_rejected else len(groups.get((likeness, True), ())),
+        )
+        for (likeness, is_rejected), group in groups.items()
         for part in _split_acquisitions(group)
     ]
     return sorted(
         _numbered(stacks),
-        key=lambda s: (s.first.series_number or 0, s.first.series_instance_uid, s.number_in_series or 0, s.label),
+        key=lambda s: (
+            s.first.series_number or 0,
+            s.first.series_instance_uid,
+            s.number_in_series or 0,
+            s.label,
+            -len(s.instances),
+            s.first.sop_instance_uid,
+        ),
     )
 
 

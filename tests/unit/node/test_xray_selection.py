@@ -215,7 +215,7 @@ def test_a_copy_runs_where_its_original_cannot():
     assert codes(colour, xray(**COPY, acquired_at=NOON)) == {"2.1.1": "not-grayscale", "2.9.1": "selected"}
 
 
-def test_a_key_object_takes_images_out_of_x_ray_and_ct_alike():
+def test_a_key_object_takes_x_ray_images_out():
     rejection = xray("2.8.1", modality="KO", rejected_instance_uids=("2.1.1",))
     found = choices_by_uid(rejection, xray("2.1.1"), xray("2.1.2", instance_number=2))
     assert {uid: c.code for uid, c in found.items()} == {
@@ -223,9 +223,44 @@ def test_a_key_object_takes_images_out_of_x_ray_and_ct_alike():
         "2.1.2": "selected",
         "2.8.1": "not-xray-image",
     }
-    slices = axial()
-    rejection = replace(rejection, rejected_instance_uids=(slices[7].sop_instance_uid,))
-    assert {c.code for c in choices_by_uid(rejection, *slices, card=CT).values()} == {"rejected", "not-ct-image"}
+
+
+def ct_choices(headers, *, rejected):
+    """Return code, number of images and reason for each CT stack, where a key object rejects some of the slices."""
+    rejection = xray(
+        "2.8.1", modality="KO", rejected_instance_uids=tuple(headers[n].sop_instance_uid for n in rejected)
+    )
+    stacks = split([rejection, *headers])
+    chosen = select(stacks, CT, rejected=rejected_by(stacks))
+    return [(c.code, len(c.stack.instances), c.reason) for c in chosen if c.stack.first.modality == "CT"]
+
+
+REJECTED = (
+    "A key object of the study rejects the image. If it is to be read after all, send it with a new SOP Instance UID."
+)
+
+
+def test_a_slice_that_a_key_object_rejects_leaves_a_gap_in_its_stack_of_which_the_reason_is_told():
+    volume, slice_ = ct_choices(axial(count=72), rejected=[30])
+    assert volume[:2] == ("gap-in-stack", 71)
+    assert "1 of 72 images is rejected by a key object." in volume[2]
+    assert slice_ == ("rejected", 1, REJECTED)
+
+
+def test_a_stack_runs_without_slices_at_its_end_that_a_key_object_rejects():
+    volume, slices = ct_choices(axial(count=72), rejected=[0, 1])
+    assert volume == ("selected", 70, "The only stack that fits. 2 of 72 images are rejected by a key object.")
+    assert slices == ("rejected", 2, REJECTED)
+
+
+def test_a_slice_that_came_in_the_place_of_a_rejected_one_closes_the_gap():
+    again = replace(axial(count=72)[30], sop_instance_uid="1.1.99")
+    volume, _ = ct_choices([*axial(count=72), again], rejected=[30])
+    assert volume[:2] == ("selected", 72)
+
+
+def test_a_stack_of_which_a_key_object_rejects_every_slice_does_not_run():
+    assert ct_choices(axial(count=72), rejected=range(72)) == [("rejected", 72, REJECTED)]
 
 
 def test_what_a_person_means_is_the_image_nearest_to_a_frontal_chest():
