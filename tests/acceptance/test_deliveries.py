@@ -40,7 +40,10 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
         config = write_config(tmp_path, pacs_port=pacs.port, pacs_ae_title=pacs.ae_title)
         text = config.read_text().replace("[[destinations]]", "[[destinations]]\nstorage_commitment = true", 1)
         for name, port in (("second", second.port), ("hole", hole.port), ("slammer", slammer.port)):
-            text += f'\n[[destinations]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\nae_title = "PACS"\n'
+            text += (
+                f'\n[[destinations]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\nae_title = "PACS"\n'
+                'maps = "source-grid"\n'
+            )
         config.write_text(text)
         pacs.reports_to = (load(config).dicom.ae_title, load(config).dicom.port)
 

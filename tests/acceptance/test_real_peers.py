@@ -9,6 +9,7 @@ from dicom_out.part10 import inflate, is_deflated
 from node.demo.harness import RunningNode, write_config
 from tests.integration.test_serve import finished, stored, until
 from tests.peers import dcmsend, echoscu, findscu, storescu
+from tests.radiographs import write_xray
 from tests.validators import dciodvfy_errors, segimage2itkimage, tid1500reader
 
 
@@ -90,14 +91,10 @@ def _volumes_of(file, folder):
     return volumes
 
 
-def test_a_folder_of_something_else_sent_by_storescu_is_kept_and_explained(orthanc, config, shared_data):
+def test_a_lateral_sent_by_storescu_is_kept_and_explained(orthanc, config, tmp_path):
+    lateral = write_xray(tmp_path / "lateral.dcm", changes={"ViewPosition": "LL", "PatientOrientation": ["P", "F"]})
     with RunningNode(config) as node:
-        done = storescu(
-            shared_data / "cxr_dicom" / "nih_dx_nofinding_google.dcm",
-            node.peer.host,
-            node.peer.port,
-            node.peer.ae_title,
-        )
+        done = storescu(lateral, node.peer.host, node.peer.port, node.peer.ae_title)
         assert done.returncode == 0, done.stdout
         (study,) = until(lambda: finished(node))
     assert study.jobs == []

@@ -166,7 +166,7 @@ def test_eight_bits_of_jpeg_give_nearly_the_same_volume(arena):
 def test_results_bear_the_name_of_the_source_byte_by_byte(encoding, arena):
     source = arena.sent[encoding][0]
     results = arena.results(encoding)
-    assert len(results) == len(arena.job(encoding).deliveries) == 4
+    assert len(results) == len(arena.job(encoding).deliveries) == 5
     for path in results:
         assert raw_name(path) == raw_name(source)
         assert pydicom.dcmread(path).get("SpecificCharacterSet") == pydicom.dcmread(source).get("SpecificCharacterSet")
@@ -191,7 +191,7 @@ def test_orthanc_shows_results_under_the_name_that_it_shows_for_the_source(arena
     for instance in orthanc.instances():
         tags = orthanc.tags(instance)
         shown[tags["StudyInstanceUID"]].append(tags["PatientName"])
-    assert sorted(len(names) for names in shown.values()) == [4, 4] + [5] * len(sources)
+    assert sorted(len(names) for names in shown.values()) == [5, 5] + [6] * len(sources)
     assert [names for names in shown.values() if len(set(names)) != 1] == []
     assert "Люксембург^Роза" in {names[0] for names in shown.values()}
 
