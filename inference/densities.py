@@ -30,7 +30,7 @@ class _Band:
 
 _EMPHYSEMA = _Band(Code("EI950", SCHEME, "Emphysema index (< -950 HU)"), -np.inf, -950)
 _HIGH_ATTENUATION = _Band(Code("HAA600250", SCHEME, "High-attenuation area (-600 to -250 HU)"), -600, -250)
-_CONSOLIDATION = _Band(Code("CONS250", SCHEME, "Consolidation (> -250 HU, vessels included)"), -250, np.inf)
+_CONSOLIDATION = _Band(Code("CONS250", SCHEME, "Consolidation (> -250 HU, with vessels)"), -250, np.inf)
 _BANDS = (_EMPHYSEMA, _HIGH_ATTENUATION, _CONSOLIDATION)
 _MEAN_DENSITY = Code("MLD", SCHEME, "Mean lung density")
 _OPACITY_SHARE = Code("OPSHARE", SCHEME, "Opacity, share of lung")

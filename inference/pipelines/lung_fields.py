@@ -211,6 +211,7 @@ def _area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tupl
 
 
 def _warnings(masks: Mask, radiograph: Radiograph) -> Iterator[str]:
+    yield "The left lung includes the part behind the heart; gas under the diaphragm may be outlined with it."
     if not radiograph.upright.is_stated:
         yield "Patient Orientation is absent: right and left are those of an upright image, unmirrored."
     if radiograph.pixel_area_mm2 is None:

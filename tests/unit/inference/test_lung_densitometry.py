@@ -69,7 +69,7 @@ def test_shares_are_those_of_the_voxels_in_the_bands(findings, chest):
     assert whole["High-attenuation area (-600 to -250 HU)"] == pytest.approx(
         100 * ((lung >= -600) & (lung < -250)).mean()
     )
-    assert whole["Consolidation (> -250 HU, vessels included)"] == pytest.approx(100 * (lung >= -250).mean())
+    assert whole["Consolidation (> -250 HU, with vessels)"] == pytest.approx(100 * (lung >= -250).mean())
     assert whole["Mean lung density"] == pytest.approx(lung.mean(), abs=0.01)
 
 

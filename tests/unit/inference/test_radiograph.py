@@ -6,7 +6,9 @@ import pytest
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 
+from inference import selected
 from inference.findings import SelectionRefusedError
+from inference.pipelines.lung_fields import CARD
 from inference.radiograph import load
 from tests import encodings
 from tests.radiographs import chest_pixels, write_xray
@@ -202,3 +204,10 @@ def test_the_real_images_can_be_read(real_xrays):
         found = load(path)
         assert found.pixel_array.shape == (1, 1024, 1024)
         assert 0.1 < found.pixel_array.mean() < 0.9
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_anything_but_one_file_is_refused(tmp_path, count):
+    path = write_xray(tmp_path / "xray.dcm", ramp())
+    with pytest.raises(SelectionRefusedError, match="one X-ray image"):
+        selected.load(CARD, [path] * count)
