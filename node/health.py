@@ -65,15 +65,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         Reports this study instead.
     """
     storage = Storage(config.storage.path)
-    answering = echo(
-        Peer(
-            host=_reachable(config.dicom.host),
-            port=config.dicom.port,
-            ae_title=config.dicom.ae_title,
-            our_ae_title=next(iter(config.dicom.calling_ae_titles), "STATUS"),
-            timeout_s=5,
-        )
-    )
+    answering = answers(config)
     spooled = len(storage.spooled()) if storage.spool.is_dir() else 0
     disk_free_gb = shutil.disk_usage(storage.root if storage.root.is_dir() else storage.root.anchor).free / 1e9
     problems = [
@@ -103,6 +95,19 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         problems=problems,
         retention=last_report(storage),
         failing=[_said(trouble) for trouble in failing if not _is_problem(trouble)],
+    )
+
+
+def answers(config: Config) -> bool:
+    """Say whether a node answers where this configuration has it listen."""
+    return echo(
+        Peer(
+            host=_reachable(config.dicom.host),
+            port=config.dicom.port,
+            ae_title=config.dicom.ae_title,
+            our_ae_title=next(iter(config.dicom.calling_ae_titles), "STATUS"),
+            timeout_s=5,
+        )
     )
 
 

@@ -9,27 +9,30 @@ from rich.markup import escape
 from db.repository.reports import DeliveryReport, JobReport
 from node.console import Footnotes, console, listing, state_shown, time_shown, uid_shown
 
+_NOT_RUNNING = "the node does not answer: if it does not run, neither does this job, and both start again with `serve`"
 
-def show_jobs(jobs: Sequence[JobReport], *, title: str, with_study: bool = True) -> None:
-    """Print jobs as a table, one line each for most."""
+
+def show_jobs(jobs: Sequence[JobReport], *, title: str, with_study: bool = True, answering: bool = True) -> None:
+    """Print jobs as a table, two lines each for most, within 80 columns; `answering` says whether the node does."""
     notes = Footnotes()
-    columns = ["job", "study", "pipeline and stack", "state", "ran (UTC)", "deliveries", "note"]
+    columns = ["job", "study", "pipeline and stack", "state, ran (UTC)", "deliveries", "note"]
     table = listing(title, *(c for c in columns if with_study or c != "study"), right=("job",))
     for column in table.columns:
-        if column.header == "pipeline and stack":
-            column.ratio = 1
+        if column.header == "pipeline and stack":  # a name stays whole, its stack takes the lines that it needs
+            column.no_wrap, column.ratio = False, 1
+            column.min_width = max((len(job.pipeline) for job in jobs), default=0)
         if column.header == "deliveries":
             column.no_wrap, column.overflow = False, "fold"
     table.expand = True
     for job in jobs:
+        said = [*_messages(job), *([_NOT_RUNNING] if job.state == "running" and not answering else [])]
         cells = [
             str(job.id),
             uid_shown(job.study_instance_uid),
             f"{escape(job.pipeline)}\n[dim]{escape(job.stack)}[/]",
-            state_shown(job.state),
-            _ran(job),
+            f"{state_shown(job.state)}\n{_ran(job)}",
             deliveries_shown(job.deliveries),
-            " ".join(filter(None, (notes.number(message) for message in _messages(job)))),
+            " ".join(filter(None, (notes.number(message) for message in said))),
         ]
         if not with_study:
             del cells[1]
@@ -71,4 +74,6 @@ def _ran(job: JobReport) -> str:
 def _end(start: datetime, end: datetime | None) -> str:
     if end is None or end < start:  # it runs, or runs again
         return ""
-    return f"{end:%H:%M:%S}" if end.date() == start.date() else f"{end:%m-%d %H:%M}"
+    if end.date() != start.date():
+        return f"{end:%m-%d %H:%M}"
+    return time_shown(end).split()[-1]  # as its start is shown: without seconds where that has a date

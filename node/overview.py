@@ -1,22 +1,26 @@
-"""What ``status`` shows: how the node is, and a line for each of the newest studies."""
+"""What ``status`` shows: how the node is, and the newest studies, a line each and one for what became of it."""
 
 from datetime import UTC, datetime
 from itertools import chain
 from textwrap import shorten
 
 from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
 
 from db.repository.reports import DecisionReport, JobReport, StudyReport
 from inference.wording import counted
-from node.console import console, hanging, listing, state_shown, uid_shown
+from node.console import console, hanging, state_shown, uid_shown
 from node.health import Health
 from node.job_list import deliveries_shown
 from node.problems import Severity
 from node.retention import RetentionReport
 from node.routing import EXCLUDED
 
-_REASON = 56
-"""Characters; `status STUDY` has the whole."""
+_REASON = 120
+"""Characters, two lines of a narrow terminal; `status STUDY` has the whole."""
+_WIDTHS = (11, 12, 9, 6)
+"""Of a study's columns before its deliveries."""
 _COLOURS = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
 
 
@@ -47,15 +51,18 @@ def show_health(health: Health, *, inputs_days: float) -> None:
         ):
             console.print(f"{title}: " + (", ".join(f"{n} {state_shown(s)}" for s, n in numbers.items()) or "none"))
     if health.retention:
-        console.print(_retention(health.retention, inputs_days), highlight=False)
+        came_since = any(study.last_received_at > health.retention.at for study in health.studies)
+        console.print(_retention(health.retention, inputs_days, came_since=came_since), highlight=False)
     if health.studies:
         _show_studies(health.studies)
 
 
-def _retention(report: RetentionReport, inputs_days: float) -> str:
+def _retention(report: RetentionReport, inputs_days: float, *, came_since: bool) -> str:
     """Return what is held, what goes next and what went last, in one line."""
-    held = f"images: {report.held_instances}, {report.held_bytes / 1e9:.1f} GB"
-    parts = [f"{held} as of the last pass at {report.at:%H:%M} UTC"]
+    held = f"images: {report.held_instances}, {report.held_bytes / 1e9:.1f} GB as of the last pass"
+    if came_since and not report.held_instances:
+        held = "images: not counted yet; the last pass, one an hour, was"
+    parts = [f"{held} at {report.at:%H:%M} UTC"]
     parts.append(f"kept {inputs_days:g} {'day' if inputs_days == 1 else 'days'}" if inputs_days else "kept for ever")
     if report.next_at and inputs_days == report.inputs_days:
         parts.append(f"next go {report.next_at:%Y-%m-%d}")
@@ -67,24 +74,32 @@ def _retention(report: RetentionReport, inputs_days: float) -> str:
 
 
 def _show_studies(studies: list[StudyReport]) -> None:
-    table = listing("newest studies", "received", "study", "state", "images", "what ran, or why not", "deliveries")
-    table.columns[3].justify = "right"
-    table.columns[4].ratio, table.expand = 1, True
-    table.columns[4].no_wrap = table.columns[5].no_wrap = False
+    console.print("\n[italic]newest studies, and what ran, or why not[/]")
+    console.print(_row("received", "study", "state", "images", "deliveries"), style="bold")
     for study in studies:
-        table.add_row(
+        row = _row(
             f"{study.last_received_at.astimezone(UTC):%m-%d %H:%M}",
             uid_shown(study.study_instance_uid),
             state_shown(study.state),
             str(study.instances),
-            what_happened(study),
             deliveries_shown(chain.from_iterable(job.deliveries for job in study.jobs)),
         )
-    console.print()
-    console.print(table)
+        console.print(row)
+        console.print(Padding(what_happened(study), (0, 0, 0, _WIDTHS[0] + 1)), highlight=False)
     console.print(
         "[dim]One of them: `opacity-node status STUDY`; the end of the UID as shown is enough.[/]", highlight=False
     )
+
+
+def _row(*cells: str) -> Table:
+    """Return a line of the list: not of one table, as what happened to a study takes the whole width below it."""
+    grid = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    for width in _WIDTHS:
+        grid.add_column(width=width, no_wrap=True)
+    grid.columns[3].justify = "right"
+    grid.add_column(ratio=1, overflow="fold")
+    grid.add_row(*cells)
+    return grid
 
 
 def what_happened(study: StudyReport) -> str:

@@ -104,11 +104,12 @@ def with_images(session: Session, study_ids: Iterable[int]) -> set[int]:
 
 
 def holdings(session: Session) -> Holdings:
-    """Sum up all images held; reads as many index entries as there are."""
-    number, size = session.execute(
-        select(func.count(), func.sum(Instance.size)).where(Instance.removed_at.is_(None))
-    ).one()
-    return Holdings(instances=number, size=size or 0)
+    """Sum up the images held, without results of ours that came back; reads as many index entries as there are."""
+    held = select(func.count(), func.coalesce(func.sum(Instance.size), 0)).where(Instance.removed_at.is_(None))
+    number, size = session.execute(held).one()
+    own = held.where(Instance.role == InstanceRole.OWN_RESULT, Instance.series_id.in_(select(Series.id)))
+    own_number, own_size = session.execute(own).one()
+    return Holdings(instances=number - own_number, size=size - own_size)
 
 
 def next_receipt(session: Session, *, after: datetime) -> datetime | None:

@@ -21,11 +21,15 @@ def jobs(
     """List jobs, what became of them, and where their results are."""
     if state is not None and state not in list(JobState):
         fail(f"--state {state}: one of {', '.join(JobState)}")
-    with open_database(load_config(config)) as database, database.read() as session:
+    from node.health import answers
+
+    settings = load_config(config)
+    with open_database(settings) as database, database.read() as session:
         found = reports.jobs(session, newest=newest, state=JobState(state) if state else None)
     if json:
         print(as_json(found))  # noqa: T201 - for a script, not for a terminal
     elif found:
-        show_jobs(found, title="jobs, newest first")
+        answering = answers(settings) if any(job.state == JobState.RUNNING for job in found) else True
+        show_jobs(found, title="jobs, newest first", answering=answering)
     else:
         console.print("no such jobs" if state else "no job was made yet; `opacity-node status` says why")

@@ -453,3 +453,20 @@ def test_status_shows_what_is_held_what_goes_next_and_what_went(archive, monkeyp
     assert "images: 6, 0.0 GB as of the last pass at 12:00 UTC · kept 30 days · next go 2026-06-21 · " in line
     assert "studies kept longer: 1 " in line
     assert "3 went 2026-06-01" in line
+
+
+def test_results_of_ours_that_came_back_are_not_counted_as_images(archive):
+    archive.add(state=StudyState.HELD, roles=(InstanceRole.CURRENT, InstanceRole.OWN_RESULT))
+    archive.run()
+    report = last_report(archive.storage)
+    assert (report.held_instances, report.held_bytes) == (1, 100)
+
+
+def test_status_says_that_images_which_came_after_the_first_pass_are_not_counted_yet(archive, monkeypatch):
+    monkeypatch.setattr(health, "echo", lambda _peer: True)
+    archive.run()
+    archive.add(received=-1)
+    archive.database.close()
+    with console.capture() as shown:
+        show_health(health.examine(Config(storage=StorageSettings(path=archive.storage.root))), inputs_days=DAYS)
+    assert "images: not counted yet; the last pass, one an hour, was at 12:00 UTC" in " ".join(shown.get().split())

@@ -8,7 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from db.models import Decision, Delivery, Instance, Job, Revision, Series, Study
-from db.states import DeliveryState, InstanceRole, Outcome, SettleReason
+from db.states import DeliveryState, InstanceRole, JobState, Outcome, SettleReason
 from node import health, job_list, overview, study_screen
 from node.cli import app, deliveries, studies
 from node.console import findings_table
@@ -83,6 +83,44 @@ def test_jobs_is_two_lines_a_job_and_each_message_once(call):
     assert sum("pacs: 3 pending" in line for line in shown) == 1
     assert sum("cannot be reached" in line for line in shown) == 1
     assert len(shown) <= 6
+
+
+def test_jobs_says_of_one_that_is_marked_as_running_that_the_node_does_not_answer(call, post, monkeypatch):
+    with post.database.write() as session:
+        session.query(Job).one().state = JobState.RUNNING
+    assert "does not answer" not in call("jobs").output
+    monkeypatch.setattr(health, "echo", lambda _peer: False)
+    assert "the node does not answer" in call("jobs").output
+
+
+REASON = (
+    "slices are 5.0 mm thick, the card wants at most 3.0 mm: nothing but a thinner reconstruction can be read by it"
+)
+
+
+@pytest.mark.parametrize("command", ["status", "jobs"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_and_reasons_are_whole_at_any_usual_width(command, width, call, post, monkeypatch):
+    for module in (job_list, overview, studies):
+        monkeypatch.setattr(module, "console", Console(width=width, highlight=False))
+    with post.database.write() as session:
+        job = session.query(Job).one()
+        job.pipeline, job.stack, job.state, job.message = (
+            "lung-densitometry",
+            "axial 1 mm B30f",
+            JobState.FAILED,
+            REASON,
+        )
+        job.study.study_instance_uid = "1.2.840.113619.2.55.3.1234567"
+        job.started_at, job.finished_at = (datetime(2026, 1, 2, 12, n, 8, tzinfo=UTC) for n in (52, 53))
+    shown = call(command).output
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown.replace("…5.3.1234567", "")
+    assert "lung-densitometry" in shown
+    assert REASON in " ".join(shown.split())
+    assert len(shown[shown.index("newest") :].splitlines()) <= 10
+    if command == "jobs":
+        assert "01-02 12:52–12:53 " in shown
 
 
 def test_status_is_a_line_a_study_and_says_at_once_which_destination_fails(call):
