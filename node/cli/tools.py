@@ -1,5 +1,6 @@
 """Tools beside the service: ``send``, ``demo``."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 from node.cli.entry import app, fail
 from node.console import console, errors, progress
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 @app.command()
@@ -48,4 +51,7 @@ def demo(
         complete = run_demo(study, out)
     except DemoError as error:
         fail(str(error))
+    except KeyboardInterrupt as error:
+        errors.print(f"interrupted; the demo is not complete, {out} holds what there is of it", markup=False)
+        raise typer.Exit(_INTERRUPTED) from error
     raise typer.Exit(0 if complete else 1)

@@ -1,5 +1,6 @@
 """A real node in a process of its own, on free ports and its own storage, watched through its database."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -15,12 +16,14 @@ from db.repository.reports import StudyReport
 from db.session import Database
 from dicom_out.sender import Peer, echo
 from node.config import load
+from node.console import errors
 from node.demo.pacs import AE_TITLE
 
 NODE_AE_TITLE = "OPACITY_NODE"
 QUIET_S = 2.0
 _START_LIMIT_S = 60.0
 _STOP_LIMIT_S = 60.0
+_STOPPING = "interrupted, stopping the node, which lets a running job end; Ctrl-C once more kills it …"
 
 _CONFIG = """\
 # Written by `opacity-node demo`; a short quiet time, because the demo knows when it has sent everything.
@@ -111,26 +114,36 @@ class RunningNode:
                 stdout=log,
                 stderr=log,
             )
-        started = time.monotonic()
-        while not echo(self.peer):
-            self.check()
-            if time.monotonic() - started > _START_LIMIT_S:
-                self.__exit__(None, None, None)
-                raise NodeDiedError(f"the node did not answer within {_START_LIMIT_S:.0f} s; see {self.log}")
-            time.sleep(0.05)
-        self.start_seconds = time.monotonic() - started
+        try:
+            self._wait_for_answer()
+        except BaseException as error:  # Ctrl-C too: nobody else would end the process
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
+        if self.process.poll() is not None:
+            return
+        if isinstance(error, KeyboardInterrupt):
+            errors.print(_STOPPING, style="yellow", highlight=False)
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        finally:
+            self.process.kill()
+            self.process.wait()
+
+    def _wait_for_answer(self) -> None:
+        started = time.monotonic()
+        while not echo(self.peer):
+            self.check()
+            if time.monotonic() - started > _START_LIMIT_S:
+                raise NodeDiedError(f"the node did not answer within {_START_LIMIT_S:.0f} s; see {self.log}")
+            time.sleep(0.05)
+        self.start_seconds = time.monotonic() - started
 
     def check(self) -> None:
         """Raise if the node has ended.
@@ -138,10 +151,11 @@ class RunningNode:
         Raises
         ------
         NodeDiedError
-            With the place of its log.
+            With how it ended and the place of its log.
         """
-        if self.process.poll() is not None:
-            raise NodeDiedError(f"the node ended with status {self.process.returncode}; see {self.log}")
+        status = self.process.poll()
+        if status is not None:
+            raise NodeDiedError(f"{_how_it_ended(status)} before its work was done; see {self.log}")
 
     def studies(self) -> list[StudyReport]:
         """Return what the node's database holds."""
@@ -153,6 +167,14 @@ class RunningNode:
                 return reports.studies(session, newest=1000)
         finally:
             database.close()
+
+
+def _how_it_ended(status: int) -> str:
+    if status == 0:
+        return "somebody else ended the node: it was told to stop by SIGTERM or SIGINT, and stopped"
+    if status > 0:
+        return f"the node ended with status {status}"
+    return f"the node was killed by {signal.Signals(-status).name}"
 
 
 def free_port() -> int:
