@@ -34,7 +34,7 @@ def show_study(study: StudyReport) -> None:
         held = f"held ({study.hold_reason}): {study.hold_message or ''}; see `opacity-node resolve`"
         console.print(hanging(2, "[yellow]![/]", held))
     console.print()
-    console.print(decisions_table(study))
+    console.print(decisions_table(study) if study.decisions else f"  {_undecided(study)}")
     if study.jobs:
         console.print()
         show_jobs(study.jobs, title="jobs", with_study=False)
@@ -60,9 +60,14 @@ def decisions_table(study: StudyReport) -> Table:
             decision.pipeline,
             f"{runs}: {escape(decision.reason)}",
         )
-    if not study.decisions:
-        table.add_row("[dim]nothing decided yet[/]" if study.revision == 0 else "[dim]no rule applies[/]")
     return table
+
+
+def _undecided(study: StudyReport) -> str:
+    if study.revision:
+        return "No rule applies to what it holds: nothing runs."
+    until = "a person has resolved why it is held" if study.state == "held" else "the study is complete"
+    return f"What runs is not decided before {until}."
 
 
 def _received(receipts: Receipts) -> str:
