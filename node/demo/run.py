@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
@@ -16,7 +15,7 @@ from dicom_out.context import ResultKind
 from node.console import as_json, console
 from node.demo.harness import NodeDiedError
 from node.demo.observation import Observation, observe, stages
-from node.demo.screen import show
+from node.demo.screen import SYNTHETIC, show
 from node.study_files import dicom_files
 from phantom.cxr_dicom import write_radiograph_study
 from phantom.dicom import write_study
@@ -34,8 +33,8 @@ def run_demo(study: Path | None, out: Path) -> bool:
     study : Path or None
         A folder of DICOM files; None makes a synthetic chest CT and a synthetic chest X-ray.
     out : Path
-        Made anew. Takes ``pacs/``, ``key_image_<pipeline>*.png``, ``summary.json``, and the node's own ``node/`` and
-        log.
+        Made anew, once it is known that there is something to send. Takes ``pacs/``, ``key_image_<pipeline>*.png``,
+        ``summary.json``, the node's own ``node/`` and log, and in ``sent/`` the synthetic studies.
 
     Returns
     -------
@@ -48,21 +47,14 @@ def run_demo(study: Path | None, out: Path) -> bool:
     DemoError
         If there is nothing to send, or `out` holds something that the demo did not make.
     """
-    if study is not None and not study.exists():
-        raise DemoError(f"{study}: there is no such folder")
+    paths = _files_of(study, out) if study is not None else []
     _make_anew(out)
-    with tempfile.TemporaryDirectory(prefix="opacity-node-phantom-") as scratch:
-        if study is None:
-            console.print("Making a synthetic chest CT and a synthetic chest X-ray …")
-            write_study(Path(scratch) / "ct")
-            write_radiograph_study(Path(scratch) / "x-ray")
-        paths = dicom_files(study or Path(scratch))
-        if not paths:
-            raise DemoError(f"{study} holds no DICOM file")
-        try:
-            observed = observe(paths, out)
-        except NodeDiedError as error:
-            raise DemoError(str(error)) from error
+    if study is None:
+        paths = _make_synthetic(out / SYNTHETIC)
+    try:
+        observed = observe(paths, out)
+    except NodeDiedError as error:
+        raise DemoError(str(error)) from error
     pictures = _save_pictures(out, observed.jobs)
     summary = _summary(observed, study)
     (out / "summary.json").write_text(as_json(summary) + "\n")
@@ -70,14 +62,34 @@ def run_demo(study: Path | None, out: Path) -> bool:
     return observed.complete and (study is not None or observed.fruitful)
 
 
+def _files_of(study: Path, out: Path) -> list[Path]:
+    """Return what is to be sent; what an earlier demo left within the study will be gone."""
+    if not study.exists():
+        raise DemoError(f"{study}: there is no such folder")
+    if study.resolve().is_relative_to(out.resolve()):
+        raise DemoError(f"{study} lies in {out}, which the demo makes anew; choose another folder with --out")
+    paths = [path for path in dicom_files(study) if not path.resolve().is_relative_to(out.resolve())]
+    if not paths:
+        raise DemoError(f"{study} holds no DICOM file")
+    return paths
+
+
 def _make_anew(out: Path) -> None:
     """Empty an earlier demo's folder; never anybody else's."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / "node.log").is_file():
-            raise DemoError(f"{out} holds something that is not of a demo; choose another folder with --out")
-        shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "node.log").touch()
+    try:
+        if out.is_file() or (out.exists() and any(out.iterdir())):
+            if not (out / "node.log").is_file():
+                raise DemoError(f"{out} holds something that is not of a demo; choose another folder with --out")
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "node.log").touch()
+    except OSError as error:
+        raise DemoError(f"{out} cannot be made anew: {error.strerror}; choose another folder with --out") from error
+
+
+def _make_synthetic(folder: Path) -> list[Path]:
+    console.print("Making a synthetic chest CT and a synthetic chest X-ray …")
+    return [*write_study(folder / "ct"), *write_radiograph_study(folder / "x-ray")]
 
 
 def _save_pictures(out: Path, jobs: Sequence[JobReport]) -> list[Path]:

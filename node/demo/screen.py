@@ -9,9 +9,12 @@ from rich.table import Table
 from db.repository.reports import JobReport
 from db.states import HoldReason
 from inference.wording import counted
-from node.console import console, findings_table
+from node.console import console, findings_table, uid_shown
 from node.demo.observation import Observation
 from node.study_screen import show_study
+
+SYNTHETIC = "sent"
+"""Folder of the synthetic studies within the demo's."""
 
 _COLOURS = {"refused": "yellow"}
 _COLUMNS = 3
@@ -46,6 +49,11 @@ def show(observed: Observation, summary: dict[str, Any], out: Path, pictures: li
     console.print(f"objects: {out / 'pacs'}", highlight=False)
     for picture in pictures:
         console.print(f"picture: {picture}", highlight=False)
+    if (out / SYNTHETIC).is_dir():
+        again = f"opacity-node send {out / SYNTHETIC} --to HOST:PORT --aet AE_TITLE"
+        console.print(
+            f"synthetic studies: {out / SYNTHETIC}; send them elsewhere with `{again}`", highlight=False, soft_wrap=True
+        )
     console.print("[bold]Research use only. Not a medical device.[/]")
 
 
@@ -62,21 +70,25 @@ def _show_job(job: JobReport) -> None:
 
 
 def _times(summary: dict[str, Any]) -> Table:
-    """Return seconds: a column for each study, or of many their sum."""
+    """Return seconds: a column for what is of all studies, and one for each; of many their sum."""
     studies = summary["studies"]
-    columns = {", ".join(study["pipelines"]) or "nothing ran": study["stages"] for study in studies}
-    if len(columns) < len(studies) or len(studies) > _COLUMNS:
+    columns = [("all", summary["stages"]), *((_heading(study), study["stages"]) for study in studies)]
+    if len(studies) > _COLUMNS:
         names = list(dict.fromkeys(name for study in studies for name in study["stages"]))
         total = {name: sum(study["stages"].get(name, 0.0) for study in studies) for name in names}
-        columns = {counted(len(studies), "study", "studies"): total}
-    table = Table("stage", *columns, title="seconds")
+        columns[1:] = [(f"sum of {len(studies)} studies", total)]
+    table = Table("stage", *(heading for heading, _ in columns), title="seconds")
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, seconds in summary["stages"].items():
-        table.add_row(name, f"{seconds:.2f}")
-    for name in dict.fromkeys(name for stages in columns.values() for name in stages):
-        table.add_row(name, *(f"{stages[name]:.2f}" if name in stages else "" for stages in columns.values()))
+    for name in dict.fromkeys(name for _, stages in columns for name in stages):
+        table.add_row(name, *(f"{stages[name]:.2f}" if name in stages else "" for _, stages in columns))
     return table
+
+
+def _heading(study: dict[str, Any]) -> str:
+    """Name a study by its UID's end, as `status` takes it, and by what ran."""
+    ran = ", ".join(study["pipelines"]) or ("held" if study["state"] == "held" else "nothing ran")
+    return f"{uid_shown(study['study_instance_uid'])}\n{ran}"
 
 
 def _contradiction(paths: list[Path]) -> str:
