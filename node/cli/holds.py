@@ -1,5 +1,8 @@
 """Studies that wait for a person: ``resolve``."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -10,8 +13,10 @@ from db.repository import holding, resolving
 from db.repository.holding import HeldStudy, NothingToResolveError
 from db.repository.resolving import Decision, Keep, UndecidedError
 from db.states import HoldReason
+from inference.wording import counted
 from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config, open_database, study_named
-from node.console import as_json, console
+from node.console import as_json, console, uid_shown
+from node.receipts import differences
 
 _QUESTIONS = {
     HoldReason.CONFLICT: "Instances came again with other pixels or geometry under the same SOP Instance UID. "
@@ -43,8 +48,10 @@ def resolve(
             with database.read() as session:
                 study = study_named(session, study)
                 held = holding.held(session, study)
+                uids = dict.fromkeys(receipt.sop_instance_uid for receipt in held.conflicting)
+                differ = list(chain.from_iterable(differences(holding.receipts(session, uid)) for uid in uids))
             if keep is None and patient is None and not yes:
-                _show(held, json=json)
+                _show(held, differ, json=json)
                 return
             with database.write() as session:
                 decision = Decision(keep=keep, patient=patient, together=together)
@@ -54,15 +61,19 @@ def resolve(
     console.print(f"study {study} was held ({reason.value}) and goes on; it settles within seconds", markup=False)
 
 
-def _show(held: HeldStudy, *, json: bool) -> None:
+def _show(held: HeldStudy, differ: Sequence[str], *, json: bool) -> None:
+    """Print it; `differ` says of each of its contradicting receipts in what it differs."""
     if json:
-        print(as_json(held))  # noqa: T201 - for a script, not for a terminal
+        shown = asdict(held)
+        for receipt, text in zip(shown["conflicting"], differ, strict=True):
+            receipt["differs_in"] = text
+        print(as_json(shown))  # noqa: T201 - for a script, not for a terminal
         return
     console.print(f"[bold]study {held.study_instance_uid} is held: {held.reason.value}[/]")
     console.print(held.message, markup=False)
     console.print(_QUESTIONS[held.reason], markup=False)
     if held.conflicting:
-        console.print(_receipts(held))
+        console.print(_receipts(held, differ))
     if held.disagree or held.reason is HoldReason.IDENTITY_CONFLICT:
         console.print(_identities(held))
     choices = ["--keep first|newest"] * bool(held.conflicting) + ["--patient N [--together]"] * held.disagree
@@ -73,17 +84,20 @@ def _show(held: HeldStudy, *, json: bool) -> None:
     )
 
 
-def _receipts(held: HeldStudy) -> Table:
-    table = Table(
-        "SOP Instance UID", "series", "received (UTC)", "from", "counts now", title=f"{held.conflicts} conflicts"
-    )
-    for receipt in held.conflicting:
+def _receipts(held: HeldStudy, differ: Sequence[str]) -> Table:
+    table = Table("instance, series", "--keep", "received (UTC), from", title=counted(held.conflicts, "conflict"))
+    table.add_column("what differs", ratio=1)
+    table.expand = True
+    uids = [receipt.sop_instance_uid for receipt in held.conflicting]
+    for number, (receipt, text) in enumerate(zip(held.conflicting, differ, strict=True)):
+        uid = receipt.sop_instance_uid
+        first, last = number == uids.index(uid), uid not in uids[number + 1 :]
         table.add_row(
-            f"…{receipt.sop_instance_uid[-16:]}",
-            escape(receipt.series),
-            f"{receipt.received_at:%m-%d %H:%M:%S}",
-            escape(receipt.calling_ae_title),
-            "yes" if receipt.current else "",
+            f"{uid_shown(uid)}\n{escape(receipt.series)}",
+            ("first" if first else "newest" if last else "-") + "\n[dim]counts now[/]" * receipt.current,
+            f"{receipt.received_at:%m-%d %H:%M:%S.%f}"[:-3] + f"\n{escape(receipt.calling_ae_title)}",
+            escape(text),
+            end_section=last,
         )
     return table
 

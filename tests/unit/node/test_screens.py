@@ -8,9 +8,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from db.models import Decision, Delivery, Instance, Job, Revision, Series, Study
-from db.states import DeliveryState, InstanceRole, JobState, Outcome, SettleReason
+from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason
 from node import health, job_list, overview, study_screen
-from node.cli import app, deliveries, studies
+from node.cli import app, deliveries, holds, studies
 from node.console import findings_table
 from tests.post import Clock, Post, ScriptedPeers
 
@@ -215,6 +215,45 @@ def test_deliveries_says_of_what_was_sent_that_commitment_was_asked(call, post):
     (note,) = [line for line in shown if "storage commitment asked" in line]
     assert "asked again at 2026-01-02 12:30 UTC" in note
     assert sum(line.rstrip().endswith(" 1") for line in shown) == 3
+
+
+def hold_for_a_conflict(session):
+    """Let the study hold two receipts of one instance, of one second and one sender; the later is a negative."""
+    study = session.query(Study).one()
+    study.state, study.hold_reason = "held", HoldReason.CONFLICT
+    series = Series(study=study, series_instance_uid="1.5", series_number=3, modality="DX", series_description="PA")
+    session.add(series)
+    for number, role in enumerate((InstanceRole.CURRENT, InstanceRole.CONFLICT)):
+        row = an_instance(series, number, role, datetime(2026, 1, 2, 12, 0, 5, 250_000 * (1 + number), tzinfo=UTC))
+        row.sop_instance_uid, row.pixel_sha256 = "1.77", f"{number}a2b3c4d5e"
+        row.header = {"rows": 512, "photometric_interpretation": f"MONOCHROME{2 - number}"}
+        session.add(row)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_resolve_says_in_what_contradicting_receipts_differ_and_which_one_each_choice_takes(
+    width, call, post, monkeypatch
+):
+    monkeypatch.setattr(holds, "console", Console(width=width, highlight=False))
+    with post.database.write() as session:
+        hold_for_a_conflict(session)
+    shown = call("resolve", "1.2").output
+    assert "1 conflict\n" in "\n".join(map(str.strip, shown.splitlines())) + "\n"
+    words = " ".join(shown.replace("│", " ").split())
+    for word in (
+        "first",
+        "newest",
+        "01-02 12:00:05.250",
+        "01-02 12:00:05.500",
+        "MONOCHROME2",
+        "#0a2b3c4d",
+        "#1a2b3c4d",
+    ):
+        assert word in words, word
+    assert "rows" not in words, "it is the same in both"
+    first, newest = json.loads(call("resolve", "1.2", "--json").output)["conflicting"]
+    assert first["differs_in"] == "pixel data #0a2b3c4d; photometric interpretation MONOCHROME2"
+    assert newest["differs_in"] == "pixel data #1a2b3c4d; photometric interpretation MONOCHROME1"
 
 
 def test_people_read_hounsfield_units_where_results_say_ucum():
