@@ -91,6 +91,8 @@ class Study(Base):
     """When the first instance of the revision now being received came; `max_wait` counts from here."""
     revision_number: Mapped[int] = mapped_column(default=0)
     """Of the newest settled revision; 0 before the first."""
+    decide_again: Mapped[bool] = mapped_column(default=False, server_default=false(), index=True)
+    """Whether a person wants the settled study decided by the rules of now."""
 
     series: Mapped[list["Series"]] = relationship(back_populates="study")
     revisions: Mapped[list["Revision"]] = relationship(back_populates="study", order_by="Revision.number")
@@ -188,9 +190,16 @@ class Revision(Base):
     number: Mapped[int]
     settled_at: Mapped[datetime]
     reason: Mapped[SettleReason]
+    decided_again_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When other decisions took the place of those that were made when it settled."""
 
     study: Mapped[Study] = relationship(back_populates="revisions")
     decisions: Mapped[list["Decision"]] = relationship(back_populates="revision", order_by="Decision.id")
+
+    @property
+    def decided_at(self) -> datetime:
+        """When its decisions were made."""
+        return self.decided_again_at or self.settled_at
 
 
 class Decision(Base):

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from db.repository.deciding import Decided
 from db.repository.settling import Arrival, JobKey, StoredInstance
 from inference.card import ModelCard
 from node.config import Config
@@ -23,6 +25,8 @@ class PipelineOutcome:
     reason: str
     destinations: tuple[str, ...]
     notice: str | None
+    decided_otherwise: bool
+    """Whether the pipeline runs by this configuration and was not to run by what was decided, or the other way."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +59,7 @@ class Explanation:
     instances: int
     stacks: int
     quiet_s: float
+    decided_at: datetime | None
     rules: tuple[RuleExplained, ...]
 
 
@@ -64,6 +69,7 @@ def explain(
     config: Config,
     cards: Mapping[str, ModelCard],
     ended: Collection[JobKey] = (),
+    decided: Decided | None = None,
 ) -> Explanation:
     """Explain what a configuration does with a study.
 
@@ -79,23 +85,27 @@ def explain(
         By pipeline name.
     ended : collection of JobKey
         Jobs that ended well: they need no images any more, should those have been removed.
+    decided : Decided or None
+        What was decided about the study; None where it is not to be compared with that.
     """
     stacks = split(InstanceHeader.from_json(row.header) for row in instances)
     came = origins(instances)
     routed = route(stacks, came, rules=config.rules, destinations=config.destinations, cards=cards)
     stored = {row.sop_instance_uid: row for row in instances}
     routes = [with_input(item, stored, ended) for item in routed]
+    otherwise = _decided_otherwise(routes, stored, decided)
     return Explanation(
         study_instance_uid=study_instance_uid,
         modalities=tuple(sorted({stack.first.modality or "none" for stack in stacks})),
         instances=len(instances),
         stacks=len(stacks),
         quiet_s=quiet_time_s(_arrivals(stacks, came), config.rules, config.settle),
+        decided_at=decided.at if decided else None,
         rules=tuple(
             RuleExplained(
                 rule=rule,
                 applies=applies(rule, stacks),
-                stacks=tuple(_stacks(rule, stacks, came, [r for r in routes if r.rule is rule])),
+                stacks=tuple(_stacks(rule, stacks, came, [r for r in routes if r.rule is rule], otherwise)),
             )
             for rule in config.rules
         ),
@@ -114,8 +124,26 @@ def _arrivals(stacks: Iterable[Stack], came: Mapping[str, Origin]) -> frozenset[
     )
 
 
+def _decided_otherwise(
+    routes: Sequence[Route], stored: Mapping[str, StoredInstance], decided: Decided | None
+) -> Sequence[Route]:
+    """Return the routes whose pipeline runs on their stack and was not to, or does not by any rule and was to."""
+    if decided is None:
+        return ()
+    keys = [
+        (stored[item.choice.stack.first.sop_instance_uid].series_id, item.choice.stack.label, item.pipeline.name)
+        for item in routes
+    ]
+    running = {key for key, item in zip(keys, routes, strict=True) if item.choice.runs}
+    return [
+        item
+        for key, item in zip(keys, routes, strict=True)
+        if (key in running) != (key in decided.runs) and item.choice.runs == (key in running)
+    ]
+
+
 def _stacks(
-    rule: Rule, stacks: Iterable[Stack], came: Mapping[str, Origin], routes: Sequence[Route]
+    rule: Rule, stacks: Iterable[Stack], came: Mapping[str, Origin], routes: Sequence[Route], otherwise: Sequence[Route]
 ) -> Iterable[StackExplained]:
     for stack in stacks if routes else ():
         origin = origin_of(stack, came)
@@ -125,11 +153,15 @@ def _stacks(
             calling_ae_title=origin.calling_ae_title,
             called_ae_title=origin.called_ae_title,
             verdicts=tuple(judge(rule.conditions, stack, origin)),
-            outcomes=tuple(_outcome(item) for item in routes if item.choice.stack is stack),
+            outcomes=tuple(
+                _outcome(item, any(item is other for other in otherwise))
+                for item in routes
+                if item.choice.stack is stack
+            ),
         )
 
 
-def _outcome(item: Route) -> PipelineOutcome:
+def _outcome(item: Route, decided_otherwise: bool) -> PipelineOutcome:
     return PipelineOutcome(
         pipeline=item.pipeline.name,
         runs=item.choice.runs,
@@ -137,4 +169,5 @@ def _outcome(item: Route) -> PipelineOutcome:
         reason=item.choice.reason,
         destinations=item.destinations if item.choice.runs or item.refusal else (),
         notice=None if item.refusal is None else str(item.refusal),
+        decided_otherwise=decided_otherwise,
     )

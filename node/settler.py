@@ -4,15 +4,16 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from db.faults import of_database
 from db.files import Storage, spool_time_s
-from db.repository import holding, settling
+from db.repository import deciding, holding, settling
 from db.repository.settling import JobKey, NewDecision, NewJob, ReceivingStudy, StoredInstance
 from db.session import Database
-from db.states import HoldReason, Outcome, SettleReason
+from db.states import HoldReason, Outcome, SettleReason, StudyState
 from handlers.association import Associations
 from inference.registry import CARDS
 from inference.wording import counted
@@ -70,7 +71,7 @@ class Settler:
         self._config = config
 
     def run(self) -> datetime | None:
-        """Settle every study that is due.
+        """Settle every study that is due, and decide those again of which a person said so.
 
         Returns
         -------
@@ -80,6 +81,9 @@ class Settler:
         now = datetime.now(UTC)
         with self._database.read() as session:
             studies = settling.receiving(session)
+            to_decide_again = settling.to_decide_again(session)
+        for study in to_decide_again:
+            self._settle_or_hold(study, None)
         waits = []
         for study in studies:
             verdict = self._verdict(study, now)
@@ -112,8 +116,11 @@ class Settler:
             known = self._oldest_spooled = next(iter(self._storage.spooled()), None)
         return known is not None and _is_before(known, moment)
 
-    def _settle_or_hold(self, study: ReceivingStudy, reason: SettleReason) -> None:
-        """Settle a study; one that cannot be is held, so that it does not stand in the way of the others."""
+    def _settle_or_hold(self, study: ReceivingStudy, reason: SettleReason | None) -> None:
+        """Settle a study, or decide it again where there is no reason to settle.
+
+        One that cannot be is held, so that it does not stand in the way of the others.
+        """
         try:
             self._settle(study, reason)
         except Exception as error:  # one study must not stand in the way of the others; it is held
@@ -123,7 +130,7 @@ class Settler:
             with self._database.write() as session:
                 holding.hold(session, study.id, reason=HoldReason.SETTLING_FAILED, message=type(error).__name__)
 
-    def _settle(self, study: ReceivingStudy, reason: SettleReason) -> None:
+    def _settle(self, study: ReceivingStudy, reason: SettleReason | None) -> None:
         read_again(self._storage, self._database, study.id)
         with self._database.write() as session:
             if not settling.unchanged(session, study):
@@ -133,11 +140,11 @@ class Settler:
             stacks = split(InstanceHeader.from_json(row.header) for row in stored.values())
             jobs, decisions = self._decide(stacks, stored, ended, study.chosen_identity)
             hold = self._hold(session, study, jobs)
+            act = deciding.decide_again if reason is None else partial(settling.settle, reason=reason)
             new = (
-                settling.settle(
+                act(
                     session,
                     study.id,
-                    reason=reason,
                     now=datetime.now(UTC),
                     jobs=jobs,
                     decisions=decisions,
@@ -150,9 +157,9 @@ class Settler:
             logger.warning("study %s is held: %s", study.study_instance_uid, hold.value, extra={"action": "settle"})
             return
         logger.info(
-            "study %s settled (%s): %s, %s",
+            "study %s %s: %s, %s",
             study.study_instance_uid,
-            reason.value,
+            "decided again" if reason is None else f"settled ({reason.value})",
             counted(len(stored), "instance"),
             counted(len(new), "job"),
             extra={"action": "settle"},
@@ -172,7 +179,8 @@ class Settler:
             holding.hold(session, study.id, reason=HoldReason.DATABASE_REBUILT, message=message)
             return HoldReason.DATABASE_REBUILT
         limit = self._config.settle.max_revisions + study.revisions_allowed
-        if revisions > limit and settling.would_queue(session, study.id, jobs):
+        more = study.state is StudyState.RECEIVING  # else a person asked, and nothing more came
+        if more and revisions > limit and settling.would_queue(session, study.id, jobs):
             message = f"it changed {limit} times after its first results; see settle.max_revisions"
             holding.hold(session, study.id, reason=HoldReason.MAX_REVISIONS, message=message)
             return HoldReason.MAX_REVISIONS

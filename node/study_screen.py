@@ -42,8 +42,9 @@ def show_study(study: StudyReport) -> None:
 
 def decisions_table(study: StudyReport) -> Table:
     """Return what was decided about each stack of the newest revision, by which rule, and why."""
+    when = f", made {study.decided_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if study.decided_at else ""
     table = listing(
-        f"decisions of revision {study.revision}" if study.revision else "decisions",
+        f"decisions of revision {study.revision}{when}" if study.revision else "decisions",
         *("stack", "images", "rule", "pipeline", "decision"),
         right=("images",),
     )

@@ -131,6 +131,8 @@ class StudyReport:
     first_received_at: datetime
     last_received_at: datetime
     settled_at: datetime | None
+    decided_at: datetime | None
+    """Later than it settled, where a person had it decided again."""
     decisions: list[DecisionReport]
     jobs: list[JobReport]
     revisions: list[RevisionReport] = field(default_factory=list)
@@ -211,6 +213,7 @@ def _study(session: Session, study: Study, *, receipts: bool) -> StudyReport:
         first_received_at=study.first_received_at,
         last_received_at=study.last_received_at,
         settled_at=revision.settled_at if revision else None,
+        decided_at=revision.decided_at if revision else None,
         decisions=[_decision(d) for d in revision.decisions] if revision else [],
         jobs=jobs(session, study_id=study.id),
         revisions=[

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Decision, Instance, Job, JobInstance, Revision, Series, Study
@@ -24,10 +24,11 @@ class Arrival:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReceivingStudy:
-    """A study that has instances no revision holds yet."""
+    """A study that has instances no revision holds yet, or one that is settled and is to be decided again."""
 
     id: int
     study_instance_uid: str
+    state: StudyState
     opened_at: datetime
     last_received_at: datetime
     arrivals: frozenset[Arrival]
@@ -95,9 +96,16 @@ class NewDecision:
 
 def receiving(session: Session) -> list[ReceivingStudy]:
     """Return the studies being received, longest quiet first."""
-    studies = session.scalars(
-        select(Study).where(Study.state == StudyState.RECEIVING).order_by(Study.last_received_at)
-    ).all()
+    return _as_read(session, Study.state == StudyState.RECEIVING)
+
+
+def to_decide_again(session: Session) -> list[ReceivingStudy]:
+    """Return the settled studies that a person wants decided again."""
+    return _as_read(session, Study.decide_again.is_(True), Study.state == StudyState.SETTLED)
+
+
+def _as_read(session: Session, *which: ColumnElement[bool]) -> list[ReceivingStudy]:
+    studies = session.scalars(select(Study).where(*which).order_by(Study.last_received_at)).all()
     if not studies:
         return []
     arrivals: dict[int, set[Arrival]] = {}
@@ -113,6 +121,7 @@ def receiving(session: Session) -> list[ReceivingStudy]:
         ReceivingStudy(
             id=study.id,
             study_instance_uid=study.study_instance_uid,
+            state=study.state,
             opened_at=study.opened_at,
             last_received_at=study.last_received_at,
             arrivals=frozenset(arrivals.get(study.id, ())),
@@ -149,9 +158,9 @@ def revisions_with_jobs(session: Session, study_id: int) -> int:
 
 
 def unchanged(session: Session, study: ReceivingStudy) -> bool:
-    """Say whether a study still stands as it was read: being received, and nothing more came."""
+    """Say whether a study still stands as it was read, and nothing more came."""
     row = session.get_one(Study, study.id)
-    return row.state is StudyState.RECEIVING and row.last_received_at == study.last_received_at
+    return row.state is study.state and row.last_received_at == study.last_received_at
 
 
 def settle(
@@ -177,15 +186,32 @@ def settle(
     """
     study = session.get_one(Study, study_id)
     study.state, study.hold_reason, study.hold_message = StudyState.SETTLED, None, None
+    study.decide_again = False
     study.revision_number += 1
     revision = Revision(study_id=study_id, number=study.revision_number, settled_at=now, reason=reason)
     session.add(revision)
     session.flush()
-    rows = [_existing(session, study_id, job) or _queue(session, study_id, revision.id, job, now) for job in jobs]
-    superseding.supersede(session, study_id, rows, rejected)
+    return carry_out(session, revision, now=now, jobs=jobs, decisions=decisions, rejected=rejected)
+
+
+def carry_out(
+    session: Session,
+    revision: Revision,
+    *,
+    now: datetime,
+    jobs: Sequence[NewJob],
+    decisions: Sequence[NewDecision],
+    rejected: Collection[str],
+) -> list[int]:
+    """Write the decisions about a revision, and queue those of its jobs that the study does not have; return these."""
+    known = [_existing(session, revision.study_id, job) for job in jobs]
+    rows = [
+        row or _queue(session, revision.study_id, revision.id, job, now) for row, job in zip(known, jobs, strict=True)
+    ]
+    superseding.supersede(session, revision.study_id, rows, rejected)
     for decision in decisions:
         session.add(_decision_row(revision.id, decision, {n: row.id for n, row in enumerate(rows)}))
-    return [row.id for row in rows if row.revision_id == revision.id]
+    return [row.id for row, earlier in zip(rows, known, strict=True) if earlier is None]
 
 
 def would_queue(session: Session, study_id: int, jobs: Sequence[NewJob]) -> bool:

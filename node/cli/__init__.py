@@ -2,6 +2,7 @@
 
 from node.cli import (  # noqa: F401 - each registers its commands
     benches,
+    deciding,
     deliveries,
     giving_up,
     holds,

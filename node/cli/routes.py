@@ -1,5 +1,6 @@
 """What rules do with a study: ``route``."""
 
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from db.repository import settling
+from db.repository import deciding, settling
 from db.states import StudyState
 from inference.registry import CARDS
 from inference.wording import counted
@@ -37,7 +38,9 @@ def route(
             fail(f"the study {study} went just now")
         held = found.state is StudyState.HELD
         ended = settling.ended_jobs(session, found.id)
-        explanation = explain(study, settling.instances(session, found.id), tried, CARDS, ended)
+        compared = found.state is StudyState.SETTLED and try_file is None
+        decided = deciding.decided(session, found) if compared else None
+        explanation = explain(study, settling.instances(session, found.id), tried, CARDS, ended, decided)
     if json:
         print(as_json(explanation))  # noqa: T201 - for a script, not for a terminal
         return
@@ -60,10 +63,10 @@ def _show(explanation: Explanation) -> None:
             wanted = " or ".join(rule.rule.conditions.modality or ())
             console.print(f"  [yellow]does not apply[/]: it asks for modality {wanted}", highlight=False)
         for stack in rule.stacks:
-            _show_stack(stack)
+            _show_stack(stack, explanation)
 
 
-def _show_stack(stack: StackExplained) -> None:
+def _show_stack(stack: StackExplained, explanation: Explanation) -> None:
     console.print()
     came = f"{stack.calling_ae_title or '?'} → {stack.called_ae_title or '?'}"
     _line(2, f"[bold]{escape(stack.stack)}[/] [dim]· {counted(stack.instances, 'instance')} · {escape(came)}[/]")
@@ -74,6 +77,10 @@ def _show_stack(stack: StackExplained) -> None:
         _line(4, f"[green]✓[/] [dim]{escape(met)}[/]")
     for outcome in stack.outcomes:
         _show_outcome(outcome)
+        if outcome.decided_otherwise and explanation.decided_at is not None:
+            when = f"{explanation.decided_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            command = f"opacity-node decide {explanation.study_instance_uid}"
+            _line(4, f"[yellow]decided {when} otherwise; {command} applies these rules[/]")
 
 
 def _show_outcome(outcome: PipelineOutcome) -> None:

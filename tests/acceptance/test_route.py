@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
@@ -9,8 +10,9 @@ from typer.testing import CliRunner
 from db import schema
 from db.files import Storage
 from db.repository import holding, intake, settling
+from db.repository.settling import NewDecision
 from db.session import Database
-from db.states import HoldReason
+from db.states import HoldReason, Outcome, SettleReason
 from node.cli import app
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.node.headers import SECONDARY_CAPTURE, axial, for_processing, lateral, xray
@@ -194,6 +196,55 @@ def test_a_held_study_is_said_to_be_held(run, database):
         found = settling.find(session, STUDY)
         holding.hold(session, found.id, reason=HoldReason.CONFLICT, message="other pixels")
     assert f"nothing of this happens before opacity-node resolve {STUDY}" in words(run("route", STUDY).output)
+
+
+def test_what_was_decided_otherwise_is_dated_and_the_command_named_that_applies_the_rules(run, database):
+    with database.write() as session:
+        found = settling.find(session, STUDY)
+        decided_at = datetime(2026, 1, 2, 11, 42, tzinfo=UTC)
+        settling.settle(session, found.id, reason=SettleReason.QUIET, now=decided_at, jobs=[], decisions=[])
+    said = words(run("route", STUDY).output)
+    otherwise = f"decided 2026-01-02 11:42 UTC otherwise; opacity-node decide {STUDY} applies these rules"
+    assert said.count(otherwise) == 1
+    assert f"lung-densitometry runs → pacs: The only stack that fits. {otherwise}" in said
+    assert otherwise not in words(run("route", STUDY, "--try", "config.toml").output)
+    (rule,) = [r for r in json.loads(run("route", STUDY, "--json").output)["rules"] if r["applies"]]
+    assert [o["decided_otherwise"] for s in rule["stacks"] for o in s["outcomes"]] == [False, True]
+
+    done = run("decide", STUDY[2:])
+    assert done.exit_code == 0, done.output
+    assert f"study {STUDY} is decided again" in done.output
+    with database.read() as session:
+        assert [s.study_instance_uid for s in settling.to_decide_again(session)] == [STUDY]
+
+
+def test_what_was_decided_as_now_is_not_said_to_differ(run, database):
+    _, chest = json.loads(run("route", STUDY, "--json").output)["rules"][0]["stacks"]
+    with database.write() as session:
+        found = settling.find(session, STUDY)
+        series = {row.header["series_number"]: row.series_id for row in settling.instances(session, found.id)}
+        decision = NewDecision(
+            series_id=series[2],
+            stack=chest["stack"],
+            instance_count=60,
+            rule="an earlier name",
+            pipeline="lung-densitometry",
+            outcome=Outcome.RUN,
+            code="",
+            reason="",
+            job=None,
+        )
+        now = datetime.now(UTC)
+        settling.settle(session, found.id, reason=SettleReason.QUIET, now=now, jobs=[], decisions=[decision])
+    assert "otherwise" not in run("route", STUDY).output
+
+
+def test_a_study_that_is_held_is_not_decided_again(run, database):
+    with database.write() as session:
+        holding.hold(session, settling.find(session, STUDY).id, reason=HoldReason.CONFLICT, message="other pixels")
+    done = run("decide", STUDY)
+    assert done.exit_code == 2
+    assert f"it is held and stays so until `opacity-node resolve {STUDY}`" in done.output
 
 
 def test_a_study_that_is_not_there_and_a_wrong_file_say_what_to_do(run, database, tmp_path):

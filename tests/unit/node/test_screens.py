@@ -56,7 +56,9 @@ def add_study(session, uid):
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["route"], ["resolve"], ["resend"], ["deliveries", "--study"]], ids=lambda c: c[0]
+    "command",
+    [["status"], ["route"], ["resolve"], ["decide"], ["resend"], ["deliveries", "--study"]],
+    ids=lambda c: c[0],
 )
 def test_every_command_takes_the_end_of_a_uid_and_says_alike_what_it_cannot_take(command, call, post):
     with post.database.write() as session:

@@ -1,10 +1,11 @@
 """What rules make of a study that settles: its quiet time, its jobs, and who gets what."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from db.models import Decision, Instance, Job
-from db.states import StudyState
+from db.models import Decision, Instance, Job, Revision, Study
+from db.repository import deciding, holding
+from db.states import HoldReason, StudyState
 from node.config import Config, Destination, Rule, Settle
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.node.test_settler import QUIET_S, desk  # noqa: F401 - a fixture
@@ -86,3 +87,49 @@ def test_two_rules_that_are_told_the_same_get_one_notice(desk):  # noqa: F811 - 
     desk.settler.run()
     (job,) = rows(desk, Job)
     assert job.destinations == ["pacs", "archive"]
+
+
+def test_a_settled_study_runs_under_mended_rules_once_a_person_has_it_decided_again(desk):  # noqa: F811 - the fixture
+    desk.index(ago_s=QUIET_S + 1)
+    use(desk, rule("wrong", when={"slice_count": {"max": 10}}))
+    desk.settler.run()
+    assert [(d.rule, d.code) for d in rows(desk, Decision)] == [("wrong", "rule")]
+    use(desk, rule("mended"))
+    desk.settler.run()
+    assert rows(desk, Job) == []
+    for _ in range(2):
+        with desk.database.write() as session:
+            deciding.ask(session, "1.2.3")
+        desk.settler.run()
+        (job,) = rows(desk, Job)
+        assert [(d.rule, d.job_id) for d in rows(desk, Decision)] == [("mended", job.id)]
+    assert desk.jobs == [1]
+    (revision,) = rows(desk, Revision)
+    assert revision.decided_at > revision.settled_at
+
+
+def test_a_study_that_is_held_before_it_is_decided_again_stays_held(desk):  # noqa: F811 - the fixture
+    desk.index(ago_s=QUIET_S + 1)
+    use(desk)
+    desk.settler.run()
+    with desk.database.write() as session:
+        deciding.ask(session, "1.2.3")
+        holding.hold(session, 1, reason=HoldReason.CONFLICT, message="other pixels")
+    use(desk, rule())
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.HELD}
+    assert rows(desk, Job) == []
+
+
+def test_a_study_that_changed_too_often_is_still_decided_again_because_a_person_asked(desk):  # noqa: F811 - the fixture
+    desk.index(ago_s=QUIET_S + 1)
+    use(desk, rule())
+    desk.settler.run()
+    with desk.database.write() as session:
+        session.execute(update(Study).values(revisions_allowed=-Settle().max_revisions))
+        session.execute(update(Job).values(pipeline_version="0"))  # as after an upgrade
+        deciding.ask(session, "1.2.3")
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+    first, second = rows(desk, Job)
+    assert first.superseded_by_id == second.id
