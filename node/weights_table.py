@@ -12,6 +12,8 @@ from inference.weights.shelf import Standing, State
 from node.config import Config
 from node.needs import users_of
 
+_LICENCE_WIDTH = len("Apache-2.0")
+"""A licence's name stands whole in the narrowest terminal."""
 _COLOURS = {State.PRESENT: "green", State.MISSING: "dim", State.WRONG: "red"}
 
 
@@ -21,6 +23,7 @@ def weights_table(standings: Sequence[Standing], settings: Config) -> Table:
     table.title, table.title_justify = f"weights in {settings.storage.weights}", "left"
     for column in table.columns:
         column.no_wrap, column.overflow = column.header in ("slot", "state", "sha256"), "fold"
+        column.min_width = _LICENCE_WIDTH if column.header == "licence" else None
     users = users_of(settings.rules)
     here = [s for s in standings if _of_this_release(s.slot)]
     later = [s for s in standings if not _of_this_release(s.slot)]
