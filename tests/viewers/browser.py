@@ -52,7 +52,8 @@ _JUMP = f"""async uid => {{
         if ({_UID} === uid) return;
     }}
 }}"""
-_NO_WRITING = ".viewport-overlay, .orientation-marker { visibility: hidden }"  # it has a colour, and is not the object
+_NO_WRITING = ".viewport-overlay, .orientation-marker, [data-sonner-toaster] { visibility: hidden !important }"
+"""It has a colour, or hides the object for some seconds, and is not the object."""
 _ANNOTATIONS = "window.cornerstoneTools.annotation.state.getAllAnnotations()"
 
 
