@@ -26,7 +26,7 @@ _PIXEL_TOLERANCE_MM = 0.001
 _MAX_PIXEL_MM = 50.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, weakref_slot=True)
 class Series:
     """One CT stack in memory.
 

@@ -1,0 +1,160 @@
+"""I3D: Inception-v1 inflated to three dimensions, over slices instead of frames.
+
+Layers are named as in the usual PyTorch port of it, so that weights trained on Kinetics find their places.
+
+References
+----------
+Carreira & Zisserman, CVPR 2017, https://arxiv.org/abs/1705.07750.
+Szegedy et al., CVPR 2015, https://arxiv.org/abs/1409.4842 (the numbers of channels).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from inference.networks.severity import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, scaled
+from inference.weights import Verified
+from inference.weights.loading import load_network, read_state
+
+SIZE = (64, 224, 224)
+"""Slices, rows and columns, as published."""
+_COLOURS = 3
+_EPS = 1e-3
+_BLOCKS = {
+    # 1×1×1; 1×1×1, 3×3×3; 1×1×1, 3×3×3; pooled, 1×1×1
+    "Mixed_3b": (64, 96, 128, 16, 32, 32),
+    "Mixed_3c": (128, 128, 192, 32, 96, 64),
+    "Mixed_4b": (192, 96, 208, 16, 48, 64),
+    "Mixed_4c": (160, 112, 224, 24, 64, 64),
+    "Mixed_4d": (128, 128, 256, 24, 64, 64),
+    "Mixed_4e": (112, 144, 288, 32, 64, 64),
+    "Mixed_4f": (256, 160, 320, 32, 128, 128),
+    "Mixed_5b": (256, 160, 320, 32, 128, 128),
+    "Mixed_5c": (384, 192, 384, 48, 128, 128),
+}
+_POOLED_BEFORE = {"Mixed_3b": ((1, 3, 3), (1, 2, 2)), "Mixed_4b": ((3, 3, 3), (2, 2, 2)), "Mixed_5b": ((2, 2, 2),) * 2}
+
+
+class I3D(SeverityNetwork):
+    """Inception-v1 in three dimensions, with two heads.
+
+    Parameters
+    ----------
+    width : int
+        Channels of the first convolution.
+    size : sequence of 3 int
+        Slices, rows and columns of the input.
+    dropout : float
+        Share of the pooled values that training leaves out.
+    """
+
+    def __init__(self, *, width: int = FULL_WIDTH, size: Sequence[int] = SIZE, dropout: float = 0.5) -> None:
+        super().__init__(size)
+        first, second = scaled(64, width), scaled(192, width)
+        self.Conv3d_1a_7x7 = _Unit(_COLOURS, first, 7, stride=2)
+        self.Conv3d_2b_1x1 = _Unit(first, first, 1)
+        self.Conv3d_2c_3x3 = _Unit(first, second, 3)
+        channels = second
+        for name, numbers in _BLOCKS.items():
+            block = _Mixed(channels, [scaled(number, width) for number in numbers])
+            self.add_module(name, block)
+            channels = block.channels
+        self.dropout = nn.Dropout(dropout)
+        self.logits, self.covid = _Head(channels, LEVELS), _Head(channels, 1)
+
+    @classmethod
+    def like(cls, state: Mapping[str, Tensor]) -> Self:
+        """Return a network of the width and input that weights are for, with other values; as published if none tell."""
+        first = state.get("Conv3d_1a_7x7.conv3d.weight")
+        width = FULL_WIDTH if first is None else len(first)
+        return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
+
+    def trunk(self, volumes: Tensor) -> Tensor:
+        """Return the block Mixed_5c."""
+        found = self.Conv3d_1a_7x7(volumes.expand(-1, _COLOURS, -1, -1, -1))
+        found = self.Conv3d_2b_1x1(_pooled(found, (1, 3, 3), (1, 2, 2)))
+        found = self.Conv3d_2c_3x3(found)
+        for name in _BLOCKS:
+            if name in _POOLED_BEFORE:
+                found = _pooled(found, *_POOLED_BEFORE[name])
+            found = self.get_submodule(name)(found)
+        block: Tensor = found
+        return block
+
+    def heads(self, block: Tensor) -> Logits:
+        """Return what both heads say: means over pairs of the block's slices, then over those."""
+        slices, rows, columns = block.shape[2:]
+        found = self.dropout(nn.functional.avg_pool3d(block, (min(2, slices), rows, columns), stride=1))
+        levels, covid = (head(found).mean(dim=(2, 3, 4)) for head in (self.logits, self.covid))
+        return Logits(levels=levels, covid=covid[:, 0])
+
+
+def load(weights: Verified) -> I3D:
+    """Return the network of verified weights, of whatever width they are.
+
+    Raises
+    ------
+    inference.weights.WrongWeightsError
+        If they are not those of an I3D with both heads.
+    """
+    state = read_state(weights)
+    return load_network(weights, lambda: I3D.like(state))
+
+
+class _Unit(nn.Module):
+    """A convolution padded as TensorFlow does, normalised over the batch."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(inputs, outputs, kernel, stride, bias=False)
+        self.bn = nn.BatchNorm3d(outputs, eps=_EPS, momentum=0.01)
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        found: Tensor = self.bn(self.conv3d(_padded(volumes, self.conv3d.kernel_size, self.conv3d.stride)))
+        return found.relu()
+
+
+class _Mixed(nn.Module):
+    """Four branches side by side."""
+
+    def __init__(self, inputs: int, numbers: Sequence[int]) -> None:
+        super().__init__()
+        b0, b1a, b1b, b2a, b2b, b3b = numbers
+        self.b0 = _Unit(inputs, b0, 1)
+        self.b1a, self.b1b = _Unit(inputs, b1a, 1), _Unit(b1a, b1b, 3)
+        self.b2a, self.b2b = _Unit(inputs, b2a, 1), _Unit(b2a, b2b, 3)
+        self.b3b = _Unit(inputs, b3b, 1)
+        self.channels = b0 + b1b + b2b + b3b
+
+    def forward(self, volumes: Tensor) -> Tensor:
+        pooled = _pooled(volumes, (3, 3, 3), (1, 1, 1))
+        branches = self.b0(volumes), self.b1b(self.b1a(volumes)), self.b2b(self.b2a(volumes)), self.b3b(pooled)
+        return torch.cat(branches, dim=1)
+
+
+class _Head(nn.Module):
+    """A linear layer at every place, named as the port names it."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv3d = nn.Conv3d(inputs, outputs, 1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        found: Tensor = self.conv3d(block)
+        return found
+
+
+def _pooled(volumes: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    # Padding is with 0, as in the port: below 0 is nothing here.
+    return nn.functional.max_pool3d(_padded(volumes, kernel, stride), tuple(kernel), tuple(stride))
+
+
+def _padded(volumes: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """Pad with 0 so that every stride begins a window: TensorFlow's "same", the odd one at the end."""
+    margins: list[int] = []
+    for size, k, s in zip(volumes.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
+        whole = max(k - (size % s or s), 0)
+        margins += [whole // 2, whole - whole // 2]
+    return nn.functional.pad(volumes, margins) if any(margins) else volumes
