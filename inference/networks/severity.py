@@ -16,7 +16,7 @@ FULL_WIDTH = 64
 
 
 class Logits(NamedTuple):
-    """What a network says of n volumes: levels, shape (n, LEVELS), for a softmax; COVID-19, shape (n,), for a sigmoid."""
+    """What a network says of n volumes: levels (n, LEVELS), for a softmax, and COVID-19 (n,), for a sigmoid."""
 
     levels: Tensor
     covid: Tensor
