@@ -66,7 +66,7 @@ class I3D(SeverityNetwork):
 
     @classmethod
     def like(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return a network of the width and input that weights are for, as published if none tell; values are its own."""
+        """Return a network of the width and input that weights are for, as published where they do not tell."""
         first = state.get("Conv3d_1a_7x7.conv3d.weight")
         width = FULL_WIDTH if first is None else len(first)
         return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)

@@ -53,7 +53,7 @@ class LTC(SeverityNetwork):
 
     @classmethod
     def like(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return a network of the width and input that weights are for, as published if none tell; values are its own."""
+        """Return a network of the width and input that weights are for, as published where they do not tell."""
         width = len(state["conv1.weight"]) if "conv1.weight" in state else FULL_WIDTH
         return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
 
