@@ -7,14 +7,13 @@ it runs, so that cards can be read by the receiving service.
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, KernelPreference, ModelCard, Quality
 from inference.codes import BILATERAL, LUNG, NO_UNITS, SCHEME
+from inference.ct_fit import coverage_mm, thickness_mm, unfit
 from inference.densities import Densities
 from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError, Site
-from inference.geometry import MIN_PLANE_COSINE
 from inference.kernel import Sharpness, sharpness
 from inference.series import Series
 
@@ -110,7 +109,7 @@ class LungDensitometry:
 
     def accepts(self, series: Series) -> Refusal | None:
         """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
-        return _orientation(series) or _extent(series) or _values(series)
+        return unfit(series, _INPUT)
 
     def __call__(self, series: Series, device: str) -> Findings:
         """Measure one CT stack.
@@ -170,56 +169,9 @@ class LungDensitometry:
         )
 
 
-def _orientation(series: Series) -> Refusal | None:
-    row, column = series.geometry.row_direction, series.geometry.column_direction
-    cosine = min(abs(row[0]), abs(column[1]))
-    if cosine >= MIN_PLANE_COSINE:
-        return None
-    return Refusal(
-        code="not-axial",
-        reason=f"The images are turned from axial by {np.degrees(np.arccos(min(cosine, 1.0))):.0f} degrees.",
-        remedy="Send the axial reconstruction.",
-    )
-
-
-def _extent(series: Series) -> Refusal | None:
-    spacing = series.geometry.spacing_mm[0]
-    thickness, coverage = _thickness_mm(series), spacing * len(series.pixel_array)
-    low, high = _INPUT.thickness_mm
-    if not low <= thickness <= high:
-        return Refusal(
-            code="slice-thickness",
-            reason=f"Slices are {thickness:g} mm thick; {low:g} to {high:g} mm are needed.",
-            remedy="Send a thinner reconstruction." if thickness > high else "Send a thicker reconstruction.",
-        )
-    if coverage < _INPUT.min_coverage_mm:
-        return Refusal(
-            code="low-coverage",
-            reason=f"The stack covers {coverage:.0f} mm; at least {_INPUT.min_coverage_mm:.0f} mm are needed.",
-            remedy="Send a series of the whole chest.",
-        )
-    return None
-
-
-def _values(series: Series) -> Refusal | None:
-    header = series.headers[0]
-    if str(header.get("RescaleType", "HU")).upper() in ("HU", "US", ""):
-        return None
-    return Refusal(
-        code="not-hounsfield",
-        reason=f"Pixel values are in {header.RescaleType}, not in Hounsfield units.",
-        remedy="Send a reconstruction in Hounsfield units.",
-    )
-
-
-def _thickness_mm(series: Series) -> float:
-    stated = series.headers[0].get("SliceThickness")
-    return float(stated) if stated else series.geometry.spacing_mm[0]
-
-
 def _warnings(series: Series, *, classical: bool) -> Iterator[str]:
     header = series.headers[0]
-    thickness, coverage = _thickness_mm(series), series.geometry.spacing_mm[0] * len(series.pixel_array)
+    thickness, coverage = thickness_mm(series), coverage_mm(series)
     position, values = str(header.get("PatientPosition", "")), header.get("ConvolutionKernel") or ""
     kernel = values if isinstance(values, str) else "\\".join(values)
     if classical:
