@@ -34,6 +34,7 @@ RUN uv pip compile --quiet --no-header --no-annotate -c requirements.lock pyproj
 COPY README.md LICENSE config.toml ./
 COPY db db
 COPY dicom_out dicom_out
+COPY evaluation evaluation
 COPY handlers handlers
 COPY inference inference
 COPY node node
