@@ -71,6 +71,46 @@ class XRayInput:
     )
 
 
+SettingValue = str | float | tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setting:
+    """Something that a site may choose, in ``[pipelines.NAME]`` of config.toml.
+
+    Attributes
+    ----------
+    default : str, float or tuple of float
+        What holds where the site says nothing; what it says must be of the same kind and length.
+    meaning : str
+        What it does, for people.
+    choices : tuple of str
+        Of a text, all that it may be.
+    low, high : float
+        Of numbers, the lowest and the highest.
+    """
+
+    default: SettingValue
+    meaning: str
+    choices: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+    def wrong(self, value: object) -> str:
+        """Say why a value cannot be, with what can; nothing where it can."""
+        if isinstance(self.default, str):
+            return "" if value in self.choices else f"is one of {', '.join(self.choices)}"
+        between = f"from {self.low:g} to {self.high:g}"
+        if isinstance(self.default, tuple):
+            count = len(self.default)
+            fits = isinstance(value, list | tuple) and len(value) == count and all(map(self._is_number, value))
+            return "" if fits else f"is a list of {count} numbers {between}"
+        return "" if self._is_number(value) else f"is a number {between}"
+
+    def _is_number(self, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingData:
     """Images that a network learnt from.
@@ -137,7 +177,9 @@ class ModelCard:
     input : CTInput or XRayInput
         What it reads.
     parameters : Mapping[str, str]
-        Default settings.
+        What is fixed, and enters every result.
+    settings : Mapping[str, Setting]
+        What a site may choose; enters every result too.
     training : str
         How it came to its settings or weights; that it was not trained, where it was not.
     training_data : tuple of TrainingData
@@ -165,6 +207,7 @@ class ModelCard:
     not_for: tuple[str, ...] = ()
     input: CTInput | XRayInput
     parameters: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = field(default_factory=dict)
     training: str = ""
     training_data: tuple[TrainingData, ...] = ()
     assessment: str = ""
@@ -204,3 +247,27 @@ def lacks(card: ModelCard) -> list[str]:
     prose = [getattr(card, name) for name in _PROSE] + [*card.limits, *card.not_for]
     said += [f"a number without a source: {text!r}" for text in prose if _QUALITY_IN_PROSE.search(text)]
     return said
+
+
+def wrong_settings(card: ModelCard, given: Mapping[str, object]) -> list[str]:
+    """Return what cannot be among the settings that a site gives a pipeline, each with what can."""
+    there_are = ", ".join(card.settings) or "none"
+    return [
+        f"{name} = {value!r}: {problem}"
+        for name, value in given.items()
+        if (problem := card.settings[name].wrong(value) if name in card.settings else f"there are: {there_are}")
+    ]
+
+
+def settled(card: ModelCard, given: Mapping[str, SettingValue]) -> dict[str, SettingValue]:
+    """Return every setting of a pipeline: as given, else its default.
+
+    Raises
+    ------
+    ValueError
+        If a setting cannot be.
+    """
+    if problems := wrong_settings(card, given):
+        raise ValueError(f"{card.name}: {'; '.join(problems)}")
+    chosen = {name: given.get(name, setting.default) for name, setting in card.settings.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
-from inference.card import ModelCard
+from inference.card import ModelCard, SettingValue, settled
 from inference.findings import Findings, Refusal
 from inference.pipelines import lung_densitometry, lung_fields
 from inference.selected import Selected
@@ -39,7 +39,7 @@ _PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
 }
 
 
-def load(name: str, *, weights: Path) -> Pipeline[Any]:
+def load(name: str, *, weights: Path, settings: Mapping[str, SettingValue] | None = None) -> Pipeline[Any]:
     """Make the named pipeline.
 
     Parameters
@@ -48,13 +48,20 @@ def load(name: str, *, weights: Path) -> Pipeline[Any]:
         A key of `CARDS`.
     weights : Path
         Folder that holds weights files.
+    settings : Mapping[str, str or float or tuple of float], optional
+        What the site chooses of `ModelCard.settings`.
 
     Raises
     ------
     KeyError
         If there is no such pipeline.
+    ValueError
+        If a setting cannot be.
     inference.weights.WeightsRefusedError
         If weights that it cannot do without are not there, or are not what they should be.
     """
     Shelf(weights).require_for(name)
-    return _PIPELINES[name](weights=weights)
+    card = CARDS[name]
+    if not card.settings:
+        return _PIPELINES[name](weights=weights)
+    return _PIPELINES[name](weights=weights, settings=settled(card, settings or {}))

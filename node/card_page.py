@@ -2,7 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from inference.card import CTInput, KernelPreference, ModelCard, Quality, TrainingData, XRayInput
+from inference.card import (
+    CTInput,
+    KernelPreference,
+    ModelCard,
+    Quality,
+    Setting,
+    SettingValue,
+    TrainingData,
+    XRayInput,
+)
 from inference.weights.manifest import SLOTS, Slot
 from inference.wording import counted
 
@@ -18,6 +27,7 @@ def page(card: ModelCard) -> str:
         f"## Reads\n\n{_bullets(_input(card))}",
         f"## Says\n\n{card.output}",
         f"## Settings\n\n{_table(('setting', 'value'), card.parameters.items())}" if card.parameters else "",
+        f"## What a site may choose\n\n{_choices(card)}" if card.settings else "",
         f"## Training\n\n{card.training}{_training_data(card.training_data)}",
         f"## Quality\n\n{card.assessment}{_quality(card.quality)}",
         f"## Limits\n\n{_bullets(card.limits)}",
@@ -45,6 +55,23 @@ def _input(card: ModelCard) -> Iterator[str]:
         yield f"Chest X-ray, one frontal image ({views}; without a view, as it judges itself)"
         yield f"At least {rows} x {columns} pixels"
     yield f"Beside pixels and geometry: {', '.join(card.input.header_keywords)}"
+
+
+def _choices(card: ModelCard) -> str:
+    rows = [(f"`{name}`", _given(s.default), s.meaning, _possible(s)) for name, s in card.settings.items()]
+    table = _table(("setting", "default", "meaning", "may be"), rows)
+    return f"In `[pipelines.{card.name}]` of config.toml.\n\n{table}"
+
+
+def _given(value: SettingValue) -> str:
+    return ", ".join(f"{number:g}" for number in value) if isinstance(value, tuple) else str(value)
+
+
+def _possible(setting: Setting) -> str:
+    if setting.choices:
+        return ", ".join(setting.choices)
+    several = f"{len(setting.default)} numbers " if isinstance(setting.default, tuple) else ""
+    return f"{several}{setting.low:g} to {setting.high:g}"
 
 
 def _training_data(data: tuple[TrainingData, ...]) -> str:

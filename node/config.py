@@ -4,14 +4,13 @@ Every error of a file is reported at once, each with its place and what to do. E
 values: ``OPACITY_NODE_DICOM__PORT=11112`` sets ``port`` of ``[dicom]``.
 """
 
-import ipaddress
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -21,9 +20,21 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from inference.card import SettingValue
 from node.contradictions import contradictions
-from node.fields import IN_WORDS, AETitle, Name, Port, Seconds, Section
-from node.rules import SOURCE, Rule, When
+from node.fields import IN_WORDS
+from node.rules import Rule, When
+from node.sections import (
+    Destination,
+    Dicom,
+    EngineSettings,
+    Log,
+    Outbox,
+    Results,
+    Retention,
+    Settle,
+    StorageSettings,
+)
 
 DEFAULT_FILE = Path("config.toml")
 _ENVIRONMENT_PREFIX = "OPACITY_NODE_"
@@ -31,103 +42,6 @@ _ENVIRONMENT_PREFIX = "OPACITY_NODE_"
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message names every place and its remedy."""
-
-
-class Dicom(Section):
-    """How peers reach us."""
-
-    ae_title: AETitle = "OPACITY_NODE"
-    host: str = "127.0.0.1"
-    port: Port = 11112
-    calling_ae_titles: tuple[AETitle, ...] = ()
-    maximum_associations: Annotated[int, Field(ge=1, le=1000)] = 100
-    network_timeout_s: Seconds = 60
-
-    @model_validator(mode="after")
-    def _host_is_an_address(self) -> Self:
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError as error:
-            raise ValueError(f"host {self.host!r} is not an IP address; 0.0.0.0 listens on all of them") from error
-        return self
-
-
-class StorageSettings(Section):
-    """Where data lie."""
-
-    path: Path = Path("storage")
-    weights: Path = Path("weights")
-    quarantine_quota_mb: Annotated[int, Field(ge=0)] = 1024
-    low_water_mb: Annotated[int, Field(ge=0)] = 2048
-
-
-class Settle(Section):
-    """When a study is taken as complete."""
-
-    quiet_ct_s: Seconds = 60
-    quiet_xray_s: Seconds = 15
-    association_idle_s: Seconds = 30
-    max_wait_s: Seconds = 1800
-    max_revisions: Annotated[int, Field(ge=1, le=1000)] = 3
-
-
-class EngineSettings(Section):
-    """Where jobs run."""
-
-    devices: Annotated[tuple[str, ...], Field(min_length=1)] = ("cpu",)
-    time_limit_s: Seconds = 900
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 3
-    retry_after_s: Seconds = 30
-    stop_grace_s: Seconds = 20
-    memory_limit_mb: Annotated[int, Field(ge=0)] = 0
-    priority_ageing_s: Seconds = 600
-
-
-class Results(Section):
-    """How results look in the study."""
-
-    series_number: Annotated[int, Field(ge=1, le=99000)] = 9500
-    series_description_prefix: Annotated[str, Field(min_length=1, max_length=8)] = "AI"
-
-
-class Outbox(Section):
-    """How results are delivered."""
-
-    retry_after_s: Seconds = 5
-    retry_at_most_every_s: Seconds = 300
-    timeout_s: Seconds = 30
-    commitment_timeout_s: Seconds = 3600
-
-
-class Retention(Section):
-    """How long images are kept after their results have arrived; 0 keeps them for ever."""
-
-    inputs_days: Annotated[float, Field(ge=0)] = 0
-
-
-class Destination(Section):
-    """A peer that takes results."""
-
-    name: Name
-    host: str
-    port: Port
-    ae_title: AETitle
-    storage_commitment: bool = False
-    objects: tuple[Literal["report", "segmentation", "key-image"], ...] = ("report", "segmentation", "key-image")
-    maps: Literal["source-grid", "coarse", "none"] = "none"
-
-    @field_validator("name")
-    @classmethod
-    def _name_is_free(cls, name: str) -> str:
-        if name == SOURCE:
-            raise ValueError(f"{SOURCE!r} means whoever sent the images; take another name")
-        return name
-
-
-class Log(Section):
-    """What is written to standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
 class Config(BaseSettings):
@@ -145,6 +59,7 @@ class Config(BaseSettings):
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
     log: Log = Log()
+    pipelines: Mapping[str, Mapping[str, SettingValue]] = {}
     destinations: tuple[Destination, ...] = (
         Destination(name="pacs", host="127.0.0.1", port=4242, ae_title="ORTHANC", maps="source-grid"),
     )
@@ -156,7 +71,7 @@ class Config(BaseSettings):
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
         given = self.model_dump(include={"destinations", "rules"})
-        if problems := contradictions(given["destinations"], given["rules"]):
+        if problems := contradictions(given["destinations"], given["rules"], self.pipelines):
             raise ValueError("; ".join(problems))
         return self
 
@@ -249,7 +164,9 @@ def _complaints(error: ValidationError, given: dict[str, Any], file: Path | None
     for detail in error.errors():
         if detail["loc"]:
             yield f"{source}: {_explain(detail, given)}"
-    for problem in contradictions(_tables(given, "destinations"), _tables(given, "rules")):
+    pipelines = given.get("pipelines")
+    tables = (_tables(given, "destinations"), _tables(given, "rules"))
+    for problem in contradictions(*tables, pipelines if isinstance(pipelines, dict) else {}):
         yield f"{source}: {problem}"
 
 

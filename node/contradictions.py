@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+from inference.card import wrong_settings
 from inference.registry import CARDS
 from node.rules import MODALITIES, SOURCE
 from node.selection import modalities_of
@@ -14,13 +15,13 @@ from node.selection import modalities_of
 Table = Mapping[str, Any]
 
 
-def contradictions(destinations: Sequence[Table], rules: Sequence[Table]) -> list[str]:
-    """Return every contradiction with its place and remedy."""
+def contradictions(destinations: Sequence[Table], rules: Sequence[Table], pipelines: Table) -> list[str]:
+    """Return every contradiction with its place and remedy; `pipelines` are the tables of settings by name."""
     names = [name for table in destinations if isinstance(name := table.get("name"), str)]
     found = [*_doubled("destinations", destinations), *_doubled("rules", rules)]
     for index, rule in enumerate(rules):
         found += [f"rules[{index}].{problem}" for problem in _of_rule(rule, names)]
-    return found
+    return [*found, *_of_pipelines(pipelines)]
 
 
 def _doubled(section: str, tables: Sequence[Table]) -> Iterator[str]:
@@ -41,6 +42,14 @@ def _of_rule(rule: Table, destinations: Sequence[str]) -> Iterator[str]:
         yield f"when.modality: {about} asks for a modality twice; leave one out"
     if rule.get("notices") and not rule.get("destinations"):
         yield f"notices: {about} has no destinations that its notices could go to; name one"
+
+
+def _of_pipelines(pipelines: Table) -> Iterator[str]:
+    for name, given in pipelines.items():
+        if name not in CARDS:
+            yield f"pipelines.{name}: there is no such pipeline; there are: {', '.join(CARDS)}"
+        elif isinstance(given, Mapping):
+            yield from (f"pipelines.{name}.{problem}" for problem in wrong_settings(CARDS[name], given))
 
 
 def _never_meet(rule: Table, about: str) -> Iterator[str]:

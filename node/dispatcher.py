@@ -117,6 +117,9 @@ class Dispatcher:
             notices=job.notices,
             maps=wanted.maps(self._config, job.destinations, job.pipeline),
             refusal=None if job.refusal is None else Refusal(**job.refusal),
+            settings=self._config.pipelines.get(job.pipeline, {}),
+            limits=self._config.engine.limits,
+            keeps_selection=job.is_followed,
         )
 
     def _ended(self, spec: JobSpec, outcome: JobOutcome | Failure) -> None:

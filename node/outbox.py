@@ -23,9 +23,10 @@ from dicom_out.sender import SendOutcome, SendState, connect
 from handlers.commitment import CommitmentReport
 from inference.wording import counted
 from node.commitment import Commitment
-from node.config import Config, Destination
+from node.config import Config
 from node.retries import Backoff, arrived, ends_round, judge, meaning
 from node.rounds import Rounds
+from node.sections import Destination
 from node.wanted import wanted
 
 logger = logging.getLogger(__name__)

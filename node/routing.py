@@ -7,8 +7,8 @@ from db.repository.settling import Arrival, StoredInstance
 from inference.card import ModelCard
 from inference.findings import Refusal
 from node.choices import Choice
-from node.config import Destination, Settle
 from node.rules import SOURCE, Origin, Rule, judge
+from node.sections import Destination, Settle
 from node.selection import plausibility, rejected_by, select
 from node.stacks import XRAY_MODALITIES, Stack
 

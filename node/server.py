@@ -19,7 +19,7 @@ from handlers.association import Associations
 from handlers.commitment import CommitmentHandler, refuse_request
 from handlers.echo import handle_echo
 from handlers.store import StoreHandler
-from node.config import Dicom
+from node.sections import Dicom
 
 logger = logging.getLogger(__name__)
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from rich.markup import escape
 
-from node.config import Config, Destination
+from node.config import Config
 from node.console import console, fields_shown, show_rule
 from node.needs import unheard, unmet, unsent
+from node.sections import Destination
 
 
 def show_settings(config: Config) -> None:

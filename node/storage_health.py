@@ -11,8 +11,8 @@ from contextlib import closing
 from db.faults import explain
 from db.files import Storage, spool_time_s
 from inference.wording import counted
-from node.config import StorageSettings
 from node.problems import Problem, Severity
+from node.sections import StorageSettings
 
 _SPOOL_LATE_S = 300.0
 _SOON_LOW = 2

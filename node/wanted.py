@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dicom_out.context import ResultKind
 from inference.card import XRayInput
 from inference.registry import CARDS
-from node.config import Config, Destination
+from node.config import Config
+from node.sections import Destination
 
 MAPS = frozenset({ResultKind.MAP, ResultKind.COARSE_MAP})
 OBJECTS = {

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import pydicom
 
 from db.files import Hashed, make_folder_durably, write_durably
+from inference.card import SettingValue
+from inference.compute import Limits, set_limits
 from inference.findings import Findings, Measurement, Refusal, SelectionRefusedError
 
 if TYPE_CHECKING:  # imported by the worker's own process alone
@@ -55,6 +57,12 @@ class JobSpec:
         Of the job; dates in result objects come from here, so that a second run makes equal objects.
     storage, result_folder : Path
         Where result files go: the root, and the job's folder relative to it.
+    settings : mapping
+        Of the pipeline, as the site chose them.
+    limits : Limits
+        What networks may take.
+    keeps_selection : bool
+        Whether the next job is likely to read the same files: what was loaded then stays in memory.
     """
 
     job_id: int
@@ -74,6 +82,9 @@ class JobSpec:
     notices: bool = False
     maps: tuple[str, ...] = ()
     refusal: Refusal | None = None
+    settings: Mapping[str, SettingValue] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    keeps_selection: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,17 +189,40 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
 
 def infer(spec: JobSpec, device: str, watch: Stopwatch) -> "tuple[Findings, Selected] | Refusal":
     """Load what a job reads and run its pipeline on it; a refusal where the data do not fit."""
-    from inference import registry, selected
+    from inference import registry
     from inference.weights import WeightsRefusedError
 
+    set_limits(spec.limits)
     try:
         with watch.stage("load"):
-            loaded = selected.load(registry.CARDS[spec.pipeline], spec.paths)
-            pipeline = registry.load(spec.pipeline, weights=spec.weights)
+            loaded = _selection.load(spec)
+            pipeline = registry.load(spec.pipeline, weights=spec.weights, settings=spec.settings)
         with watch.stage("pipeline"):
             return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)
     except (SelectionRefusedError, WeightsRefusedError) as error:
         return error.refusal
+
+
+class _Selection:
+    """The selection that was loaded last, where the job that loaded it said that another would read it."""
+
+    def __init__(self) -> None:
+        self._paths: tuple[Path, ...] = ()
+        self._loaded: Selected | None = None
+
+    def load(self, spec: JobSpec) -> "Selected":
+        """Read the files of a job, unless they are in memory."""
+        from inference import registry, selected
+
+        loaded = self._loaded if self._paths == spec.paths else None
+        self._paths, self._loaded = (), None  # before the next is read: there is memory for one
+        loaded = loaded or selected.load(registry.CARDS[spec.pipeline], spec.paths)
+        if spec.keeps_selection:
+            self._paths, self._loaded = spec.paths, loaded
+        return loaded
+
+
+_selection = _Selection()
 
 
 def write(spec: JobSpec, findings: Findings, loaded: "Selected", watch: Stopwatch) -> JobOutcome:

@@ -16,9 +16,11 @@ from db.session import Database
 from db.states import DeliveryState
 from dicom_out.association import Lines, NoAssociationError, Peer
 from dicom_out.sender import SendOutcome, SendState
-from node.config import Config, Destination, Rule
-from node.config import Outbox as OutboxSettings
+from node.config import Config
 from node.outbox import Outbox
+from node.rules import Rule
+from node.sections import Destination
+from node.sections import Outbox as OutboxSettings
 from tests.processes import LOOPBACK
 from tests.rows import new_job, settled_study
 

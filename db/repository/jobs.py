@@ -39,6 +39,8 @@ class StartedJob:
     destinations: tuple[str, ...]
     notices: bool
     refusal: dict[str, Any] | None
+    is_followed: bool
+    """Whether another queued job reads the same stack."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,7 +112,20 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
         destinations=tuple(job.destinations),
         notices=job.notices,
         refusal=job.refusal,
+        is_followed=_is_followed(session, job),
     )
+
+
+def _is_followed(session: Session, job: Job) -> bool:
+    others = select(Job.id).where(
+        Job.study_id == job.study_id,
+        Job.revision_id == job.revision_id,
+        Job.stack == job.stack,
+        Job.state == JobState.QUEUED,
+        Job.id != job.id,
+        Job.refusal.is_(None),
+    )
+    return session.scalar(others.limit(1)) is not None
 
 
 def _selection(session: Session, job: Job) -> list[Instance]:

@@ -67,6 +67,8 @@ def run(
             device=device,
             maps=maps,
             results=settings.results,
+            chosen=settings.pipelines.get(pipeline, {}),
+            limits=settings.engine.limits,
         ),
         every=every,
         overwrite=overwrite,

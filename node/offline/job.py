@@ -9,11 +9,11 @@ from typing import Any
 
 from db.files import write_durably
 from dicom_out.context import ResultKind
-from inference.card import ModelCard
+from inference.card import ModelCard, SettingValue
+from inference.compute import Limits
 from inference.findings import Findings, Refusal
 from inference.selected import Selected
 from node import worker
-from node.config import Results
 from node.console import as_json
 from node.offline import export
 from node.offline.findings_file import Written, findings_file
@@ -21,6 +21,7 @@ from node.offline.folder import FINDINGS_FILE, UNFINISHED, new_name
 from node.offline.intake import Study, sha256_of
 from node.offline.maps import Maps
 from node.offline.summary import headlines
+from node.sections import Results
 from node.selection import selection_hash
 from node.stacks import Stack
 
@@ -35,6 +36,10 @@ class Settings:
     ----------
     out, weights : Path
         Folders of results and of weights.
+    chosen : mapping
+        Settings of the pipeline.
+    limits : Limits
+        What networks may take.
     """
 
     card: ModelCard
@@ -43,6 +48,8 @@ class Settings:
     device: str
     maps: Maps
     results: Results
+    chosen: Mapping[str, SettingValue] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +122,8 @@ def _spec(study: Study, stack: Stack, settings: Settings, name: str) -> worker.J
         series_number=settings.results.series_number,
         series_description_prefix=settings.results.series_description_prefix,
         maps=_KINDS[settings.maps],
+        settings=settings.chosen,
+        limits=settings.limits,
     )
 
 

@@ -12,7 +12,7 @@ from db.states import DeliveryState
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
 from node.commitment import MAX_REFUSALS
-from node.config import Destination, Dicom
+from node.sections import Destination, Dicom
 from node.server import Server
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write

@@ -17,11 +17,12 @@ from db.models import Job
 from db.repository import jobs
 from db.session import Database
 from db.states import JobState
-from node.config import Config, EngineSettings
+from node.config import Config
 from node.dispatcher import Dispatcher
 from node.ending import Ending, Failure
 from node.engine import LocalEngine
 from node.scheduler import Stage
+from node.sections import EngineSettings
 from node.worker import JobOutcome, ResultFile
 from tests.integration import engine_runs
 from tests.integration.engine_runs import by_pipeline_name

@@ -22,9 +22,10 @@ from handlers.store import StoreHandler
 from node import keeper as keeper_module
 from node import rebuild as rebuild_module
 from node import work
-from node.config import Config, Settle, StorageSettings
+from node.config import Config
 from node.keeper import Keeper
 from node.rebuild import Rebuild
+from node.sections import Settle, StorageSettings
 from node.work import Site, Work
 from tests.unit.handlers.test_identity import encoded
 from tests.unit.handlers.test_store import receipt

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from db.models import Result
 from db.states import DeliveryState
-from node.config import Destination
+from node.sections import Destination
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 from tests.fake_pacs import (

@@ -7,8 +7,8 @@ from pynetdicom import AE
 
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
-from node.config import Dicom
 from node.demo.harness import free_port
+from node.sections import Dicom
 from node.server import Server
 
 VERIFICATION = "1.2.840.10008.1.1"

@@ -14,7 +14,7 @@ from inference.registry import CARDS
 from node import config
 from node.app import _ASSOCIATION_GRACE_S
 from node.cli import app
-from node.config import EngineSettings
+from node.sections import EngineSettings
 from tests.dockerfile import REPOSITORY
 from tests.peers import find_tool, need
 

@@ -12,7 +12,7 @@ from db.repository.deliveries import Attempt, record, troubles
 from db.repository.resending import GIVEN_UP, Choice, Resending
 from db.states import DeliveryState, HoldReason, StudyState
 from node.cli import app, deliveries
-from node.config import Destination
+from node.sections import Destination
 from tests.post import Clock, Post, ScriptedPeers
 
 PENDING, SENT, FAILED, CANCELLED, UNWANTED = (

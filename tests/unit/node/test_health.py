@@ -15,9 +15,10 @@ from db.repository.reports import Counts, Held
 from db.session import Database
 from db.states import HoldReason, StudyState
 from node import health, storage_health
-from node.config import Config, StorageSettings
+from node.config import Config
 from node.health import examine
 from node.problems import Severity
+from node.sections import StorageSettings
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from db.repository import settling
 from db.states import JobState, StudyState
 from inference.registry import CARDS
 from node.config import Config
-from node.config import Retention as RetentionSettings
 from node.explanation import explain
 from node.retention import Retention
+from node.sections import Retention as RetentionSettings
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.node.test_settler import QUIET_S, desk  # noqa: F401 - a fixture
 

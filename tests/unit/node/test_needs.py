@@ -1,8 +1,9 @@
 import pytest
 
-from node.config import Config, Destination, Dicom
+from node.config import Config
 from node.needs import unheard, unmet, unsent, users_of
 from node.rules import Rule
+from node.sections import Destination, Dicom
 from tests import slots
 from tests.slots import pinned
 

@@ -9,9 +9,10 @@ from sqlalchemy import select, update
 from db.models import Instance, Job, Study
 from db.states import StudyState
 from handlers.association import Associations
-from node.config import Config, Settle
+from node.config import Config
 from node.header import InstanceHeader
 from node.rules import Rule
+from node.sections import Settle
 from node.settler import Settler
 from phantom.cxr import make_radiograph
 from phantom.cxr_dicom import to_dataset

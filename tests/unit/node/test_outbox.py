@@ -10,8 +10,8 @@ import pytest
 from db.models import Delivery, Result
 from db.repository.deliveries import troubles
 from db.states import DeliveryState
-from node.config import Destination
 from node.retries import MAX_REFUSALS
+from node.sections import Destination
 from tests.post import Clock, Post, ScriptedPeers
 
 PENDING, SENT, FAILED, CANCELLED = (

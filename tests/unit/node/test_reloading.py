@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from node.config import Config, Destination, Dicom, EngineSettings, Log, Results, Rule, Settle, StorageSettings
+from node.config import Config
 from node.reloading import reload
+from node.rules import Rule
+from node.sections import Destination, Dicom, EngineSettings, Log, Results, Settle, StorageSettings
 
 OTHER = Config(
     dicom=Dicom(port=104, ae_title="NEW"),

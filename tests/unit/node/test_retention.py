@@ -18,12 +18,13 @@ from db.session import Database
 from db.states import DeliveryState, InstanceRole, JobState, SettleReason, StudyState
 from node import health
 from node import retention as module
-from node.config import Config, Destination, StorageSettings
-from node.config import Retention as RetentionSettings
+from node.config import Config
 from node.console import console
 from node.overview import show_health
 from node.removed_input import missing_input
 from node.retention import Retention, last_report
+from node.sections import Destination, StorageSettings
+from node.sections import Retention as RetentionSettings
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAYS = 30

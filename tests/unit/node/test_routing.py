@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from db.repository.settling import Arrival
 from inference.card import CTInput, KernelPreference, ModelCard, XRayInput
-from node.config import Destination, Settle
 from node.routing import quiet_time_s, route
 from node.rules import Origin, Rule
+from node.sections import Destination, Settle
 from node.stacks import split
 from tests.unit.node.headers import axial, for_processing, lateral, xray
 

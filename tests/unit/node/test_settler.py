@@ -15,7 +15,8 @@ from db.session import Database
 from db.states import HoldReason, JobState, StudyState
 from handlers.association import Associations
 from node import settler as module
-from node.config import Config, Settle
+from node.config import Config
+from node.sections import Settle
 from node.settler import Settler
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.handlers.test_association import event

@@ -6,7 +6,9 @@ from sqlalchemy import select, update
 from db.models import Decision, Instance, Job, Revision, Study
 from db.repository import deciding, holding
 from db.states import HoldReason, StudyState
-from node.config import Config, Destination, Rule, Settle
+from node.config import Config
+from node.rules import Rule
+from node.sections import Destination, Settle
 from tests.unit.db.conftest import received  # noqa: F401 - a fixture
 from tests.unit.node.test_settler import QUIET_S, desk  # noqa: F401 - a fixture
 

@@ -11,8 +11,9 @@ from db.states import DeliveryState
 from dicom_out.context import ResultKind
 from inference.registry import CARDS
 from node import wanted
-from node.config import Config, ConfigError, Destination, load
+from node.config import Config, ConfigError, load
 from node.dispatcher import Dispatcher
+from node.sections import Destination
 from node.worker import JobOutcome, ResultFile
 from tests.rows import new_job, settled_study
 
