@@ -6,11 +6,10 @@ Pixel centres are mapped exactly, so that what a network marks lies where it saw
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import interpolate
 
 from inference.geometry import Geometry
+from inference.resized import resized
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +49,7 @@ class Letterbox:
         image : ndarray of float32, shape (rows, columns)
             Any finite values.
         """
-        scaled = _resize(image[np.newaxis], self.size)[0]
+        scaled = resized(image[np.newaxis], self.size)[0]
         grid = np.full((self.side, self.side), scaled.min(), dtype=np.float32)
         grid[self.inside] = scaled
         return grid
@@ -67,7 +66,7 @@ class Letterbox:
         -------
         ndarray of float32, shape (n, rows, columns)
         """
-        return _resize(values[(slice(None), *self.inside)], (self.rows, self.columns))
+        return resized(values[(slice(None), *self.inside)], (self.rows, self.columns))
 
     def geometry(self, image: Geometry) -> Geometry:
         """Return where the grid lies, given where the image lies."""
@@ -79,10 +78,3 @@ class Letterbox:
         across = np.asarray(image.row_direction) * columns_mm * offsets[1]
         x, y, z = (np.asarray(image.origin_mm) + along + across).tolist()
         return replace(image, origin_mm=(x, y, z), spacing_mm=(slices, rows_mm * scales[0], columns_mm * scales[1]))
-
-
-def _resize(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    tensor = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[np.newaxis]
-    resized = interpolate(tensor, size=size, mode="bilinear", antialias=True, align_corners=False)
-    array: NDArray[np.float32] = resized[0].numpy()
-    return array

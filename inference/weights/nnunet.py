@@ -53,7 +53,9 @@ class Model:
     folds: "Sequence[Mapping[str, Tensor]]"
 
 
-def load_predictor(weights: Verified, device: str, *, mirroring: bool = True) -> "nnUNetPredictor":
+def load_predictor(
+    weights: Verified, device: str, *, mirroring: bool = True, kind: "type[nnUNetPredictor] | None" = None
+) -> "nnUNetPredictor":
     """Make nnU-Net's predictor of a verified model folder.
 
     Parameters
@@ -64,6 +66,8 @@ def load_predictor(weights: Verified, device: str, *, mirroring: bool = True) ->
         Torch device.
     mirroring : bool
         Whether predictions are averaged over mirrored images, as the model allows.
+    kind : type, optional
+        Of predictor, if not nnU-Net's own.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def load_predictor(weights: Verified, device: str, *, mirroring: bool = True) ->
     )
     for fold in reversed(model.folds):  # ends with the first, as nnU-Net begins with it
         fit(network, fold, weights)
-    predictor = nnUNetPredictor(
+    predictor = (kind or nnUNetPredictor)(
         device=torch.device(device),
         perform_everything_on_device=device != "cpu",
         use_mirroring=mirroring,

@@ -1,0 +1,80 @@
+"""What a network says of several images of different sizes, and how it was computed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.batches import Batches
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from inference.batches import NetworkOn
+
+Floats = NDArray[np.float32]
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answers(Generic[Answer]):
+    """What a network says.
+
+    Attributes
+    ----------
+    each : tuple
+        Of each image, in their order.
+    parameters : Mapping[str, str]
+        For `Algorithm.parameters`: where and how exactly it was computed.
+    warnings : tuple of str
+        For `Findings.warnings`.
+    """
+
+    each: tuple[Answer, ...]
+    parameters: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def answers(
+    network_on: "NetworkOn",
+    inputs: Sequence[Floats],
+    read: Callable[[int, Floats], Answer],
+    *,
+    device: str,
+    batch: int,
+    dtype: "torch.dtype | None" = None,
+) -> Answers[Answer]:
+    """Run a network over prepared images, and read each of its outputs.
+
+    Parameters
+    ----------
+    network_on : callable
+        As `inference.batches.Batches` takes it.
+    inputs : sequence of ndarray of float32, shape (channels, rows, columns)
+        Any sizes: those of one size that follow each other are computed together.
+    read : callable
+        The image's number, and what the network says of it -> the answer.
+    device, batch, dtype
+        As `inference.batches.Batches` takes them.
+    """
+    import torch
+
+    run = Batches(network_on, device=device, batch=batch, dtype=dtype)
+    said: list[Answer] = []
+    for some in _alike(inputs):
+        outputs: Tensor = run(torch.from_numpy(np.stack(some)))
+        said += [read(len(said) + number, output.numpy()) for number, output in enumerate(outputs)]
+    return Answers(each=tuple(said), parameters=run.parameters, warnings=run.warnings)
+
+
+def _alike(inputs: Sequence[Floats]) -> list[list[Floats]]:
+    groups: list[list[Floats]] = []
+    for image in inputs:
+        if groups and groups[-1][0].shape == image.shape:
+            groups[-1].append(image)
+        else:
+            groups.append([image])
+    return groups

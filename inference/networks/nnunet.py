@@ -1,0 +1,113 @@
+"""nnU-Nets on images that are in memory, through nnU-Net's own predictor: no file, no process, no environment.
+
+What is done before and after the network is nnU-Net's, as the model folder says it: normalisation, patches,
+mirroring, folds. Ours are the type that it computes with, and that a GPU gets mirrored images in one batch.
+
+References
+----------
+Isensee et al., Nat Methods 2021;18:203, https://doi.org/10.1038/s41592-020-01008-z.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain, combinations
+
+import numpy as np
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from torch import Tensor, nn
+
+from inference import compute
+from inference.networks.answers import Answers, Floats, answers
+from inference.resident import resident
+from inference.resized import resized
+from inference.weights import Verified
+from inference.weights.nnunet import load_predictor
+
+_SPACING = {"spacing": (999, 1, 1)}
+"""What nnU-Net says of pictures without a spacing (NaturalImage2DIO)."""
+_WHITE = 255.0
+_ONE_BY_ONE = 1
+
+
+def opacity(weights: Verified, images: Sequence[Floats], device: str, *, side: int | None = None) -> Answers[Floats]:
+    """Return the probability of opacity.
+
+    Parameters
+    ----------
+    weights : Verified
+        A model folder with the labels background and opacity.
+    images : sequence of ndarray of float32, shape (rows, columns)
+        Upright, in [0, 1], bright is dense; of any size. The network sees them in 8 bit, as it saw those that it was
+        trained on.
+    device : str
+        Torch device.
+    side : int, optional
+        Rows and columns to which images are brought first, whatever their proportions; by default they stay as they
+        are.
+
+    Returns
+    -------
+    Answers of ndarray of float32, shape (rows, columns)
+        In [0, 1], on each image's own pixels.
+    """
+    return answers(
+        lambda on: resident(("nnU-Net", weights.sha256), on, partial(NNUNet, weights)),
+        [as_picture(image if side is None else resized(image, (side, side)))[np.newaxis] for image in images],
+        lambda number, found: resized(found, images[number].shape),
+        device=device,
+        batch=_ONE_BY_ONE,
+    )
+
+
+def as_picture(image: Floats) -> Floats:
+    """Return what nnU-Net reads from the image's PNG of 8 bits: whole numbers from 0 to 255, as float32."""
+    picture: Floats = np.rint(np.float32(_WHITE) * image.clip(0.0, 1.0))
+    return picture
+
+
+class _Predictor(nnUNetPredictor):  # type: ignore[misc]  # nnunetv2 ships no types
+    """nnU-Net's, but for how a patch goes through the network."""
+
+    def _internal_maybe_mirror_and_predict(self, x: Tensor) -> Tensor:
+        """Return the mean over a patch, shape (1, channels, rows, columns), and its mirror images."""
+        axes = [axis + 2 for axis in self.allowed_mirroring_axes or ()] if self.use_mirroring else []
+        mirrored = list(chain.from_iterable(combinations(axes, count) for count in range(len(axes) + 1)))
+        dtype = compute.dtype_on(str(x.device))
+        # nnU-Net itself computes in float16 on every GPU, and in float32 on every CPU.
+        with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
+            seen = torch.cat([x.flip(turned) for turned in mirrored])
+            # A GPU is faster with all at once; a CPU only needs more memory.
+            said = torch.cat([self.network(part) for part in seen.split(1 if x.device.type == "cpu" else len(seen))])
+        back = [one[None].float().flip(turned) for one, turned in zip(said, mirrored, strict=True)]
+        return torch.cat(back).mean(dim=0, keepdim=True)
+
+
+class NNUNet(nn.Module):
+    """A model folder as a network: (n, 1, rows, columns), from 0 to 255 -> probability of the last label.
+
+    Parameters
+    ----------
+    weights : Verified
+        Of the form `nnunet-folder`.
+    """
+
+    def __init__(self, weights: Verified) -> None:
+        super().__init__()
+        self._predictor = load_predictor(weights, "cpu", kind=_Predictor)
+        self._channels = len(self._predictor.dataset_json["channel_names"])
+        self.network = self._predictor.network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities, float32, shape (n, rows, columns)."""
+        device = next(self.network.parameters()).device
+        self._predictor.device = device
+        self._predictor.perform_everything_on_device = device.type != "cpu"
+        return torch.stack([self._one(image) for image in images.cpu().numpy()])
+
+    def _one(self, image: Floats) -> Tensor:
+        if not image.any():  # nnU-Net cuts away what is 0 around an image, and finds nothing that is left
+            return torch.zeros(image.shape[1:])
+        channels = np.repeat(image[:, np.newaxis], self._channels, axis=0)
+        _, found = self._predictor.predict_single_npy_array(channels, dict(_SPACING), None, None, True)
+        return torch.from_numpy(np.ascontiguousarray(found[-1, 0], dtype=np.float32))
