@@ -4,7 +4,7 @@ The source says that connected components of the joined masks are processed by a
 how large a crop is, and what becomes of specks and of places in two crops, is this project's choice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,28 +58,27 @@ def crops(union: Mask) -> Crops:
     )
 
 
-def refined(image: Floats, places: Sequence[Crop], refine: Callable[[Sequence[Floats]], Sequence[Floats]]) -> Floats:
-    """Run the refinement on all crops at once, and paste its maps back.
+def pasted(shape: tuple[int, ...], places: Sequence[Crop], maps: Iterator[Floats]) -> Floats:
+    """Lay what was found in crops on the whole image.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (rows, columns)
-        The whole image.
+    shape : tuple of 2 int
+        Of the image.
     places : sequence of Crop
         Of `crops`.
-    refine : callable
-        Crops, shape (rows, columns) each, -> probabilities of the same shapes.
+    maps : iterator of ndarray of float32
+        Probabilities in each crop; as many are taken as there are places.
 
     Returns
     -------
     ndarray of float32, shape (rows, columns)
         0 outside the crops; where two overlap, the higher value.
     """
-    whole = np.zeros(image.shape, dtype=np.float32)
-    cut = [np.ascontiguousarray(image[place]) for place in places]
-    for place, values in zip(places, refine(cut) if cut else (), strict=True):
+    whole = np.zeros(shape, dtype=np.float32)
+    for place in places:
         here = whole[place]
-        np.maximum(here, values, out=here)
+        np.maximum(here, next(maps), out=here)
     return whole
 
 

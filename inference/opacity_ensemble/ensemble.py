@@ -1,23 +1,27 @@
-"""The four steps, on one upright image: classify, segment, refine, blend and lift."""
+"""The four steps, on upright images: classify and segment, decide, refine, blend and lift.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+Several images go through a network together, so that those that wait need not wait for one another.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.opacity_ensemble.blends import marked, weighted, zones
-from inference.opacity_ensemble.crops import Crops, crops, refined
+from inference.opacity_ensemble.crops import Crops, crops, pasted
 from inference.opacity_ensemble.floors import HIGH, LOW, Floor, dilated, lifted
 from inference.opacity_ensemble.options import Options, Variant
 from inference.opacity_ensemble.scores import Decision, image_score
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
-Segmenter = Callable[[Floats], Floats]
 
-CLASSIFIER, CONVNEXT, NNUNET_336, NNUNET_768, REFINE = "densenet121", "convnext", "nnunet-336", "nnunet-768", "refine"
+CLASSIFIER, REFINE = "DenseNet-121", "refinement"
+CONVNEXT, NNUNET_336, NNUNET_768 = "ConvNeXt", "nnU-Net 336", "nnU-Net 768"
 SEGMENTERS = (CONVNEXT, NNUNET_336, NNUNET_768)
 RUNNING_ORDER = (*SEGMENTERS, REFINE)
 """Of the experts whose maps are blended."""
@@ -25,26 +29,17 @@ OPACITY = "Lung Opacity"
 """The classifier's output."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Experts:
-    """The networks, as functions of an upright image: float32, shape (rows, columns), in [0, 1], bright is dense.
+class Experts(Protocol):
+    """The networks: images are float32, shape (rows, columns), in [0, 1], bright is dense, of any sizes."""
 
-    Attributes
-    ----------
-    classify : callable
-        Returns scores by finding, one of them `OPACITY`.
-    segmenters : Mapping[str, callable]
-        Those of `SEGMENTERS`; each returns probabilities of opacity on the image's own pixels.
-    refine : callable
-        Takes crops, returns the same of each.
-    lungs : callable
-        Returns right and left lung, bool, shape (2, rows, columns), no pixel of both.
-    """
+    def classify(self, images: Sequence[Floats], /) -> Sequence[Mapping[str, float]]:
+        """Return scores by finding of each image, one of them `OPACITY`."""
 
-    classify: Callable[[Floats], Mapping[str, float]]
-    segmenters: Mapping[str, Segmenter]
-    refine: Callable[[Sequence[Floats]], Sequence[Floats]]
-    lungs: Callable[[Floats], Mask]
+    def segment(self, name: str, images: Sequence[Floats], /) -> Sequence[Floats]:
+        """Return what the one of `SEGMENTERS` says: the probability of opacity on each image's own pixels."""
+
+    def refine(self, crops: Sequence[Floats], /) -> Sequence[Floats]:
+        """Return the probability of opacity on each crop's own pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,17 +83,18 @@ class Blended:
     floor: Floor
 
 
-def look(image: Floats, experts: Experts, threshold: float) -> Seen:
-    """Have the experts look at an image; the refinement only where the four scores say opacity (steps 1 to 3)."""
-    findings = experts.classify(image)
-    maps = {name: experts.segmenters[name](image) for name in SEGMENTERS}
-    scores = {CLASSIFIER: findings[OPACITY], **{name: image_score(values) for name, values in maps.items()}}
-    decision = Decision(scores=scores, threshold=threshold)
-    if not decision.is_positive:
-        return Seen(findings=findings, decision=decision, maps=maps, crops=Crops())
-    cut = crops(reduce(np.logical_or, map(marked, maps.values())))
-    maps[REFINE] = refined(image, cut.places, experts.refine)
-    return Seen(findings=findings, decision=decision, maps=maps, crops=cut)
+def look(images: Sequence[Floats], experts: Experts, threshold: float) -> list[Seen]:
+    """Have the experts look at images; the refinement only where the four scores say opacity (steps 1 to 3)."""
+    findings = experts.classify(images)
+    maps = {name: experts.segment(name, images) for name in SEGMENTERS}
+    seen = []
+    for number, scores in enumerate(findings):
+        own = {name: maps[name][number] for name in SEGMENTERS}
+        whole = {CLASSIFIER: scores[OPACITY], **{name: image_score(values) for name, values in own.items()}}
+        decision = Decision(scores=whole, threshold=threshold)
+        found = crops(reduce(np.logical_or, map(marked, own.values()))) if decision.is_positive else Crops()
+        seen.append(Seen(findings=scores, decision=decision, maps=own, crops=found))
+    return _refined(images, seen, experts)
 
 
 def blend(seen: Seen, lungs: Mask, options: Options) -> Blended:
@@ -123,3 +119,19 @@ def blend(seen: Seen, lungs: Mask, options: Options) -> Blended:
     is_weighted = options.variant is Variant.WEIGHTED
     values = weighted(maps, options.expert_weights) if is_weighted else zones(maps, options.zone_values)
     return Blended(values=lifted(values, near_lungs, floor), opacity=marked(values), floor=floor)
+
+
+def _refined(images: Sequence[Floats], seen: Sequence[Seen], experts: Experts) -> list[Seen]:
+    """Give positive images their fourth map; all crops of all images are asked for at once."""
+    parts = [
+        np.ascontiguousarray(image[place])
+        for image, one in zip(images, seen, strict=True)
+        for place in one.crops.places
+    ]
+    said = iter(experts.refine(parts) if parts else ())
+    return [
+        replace(one, maps={**one.maps, REFINE: pasted(image.shape, one.crops.places, said)})
+        if one.decision.is_positive
+        else one
+        for image, one in zip(images, seen, strict=True)
+    ]

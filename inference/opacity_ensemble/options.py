@@ -1,26 +1,12 @@
-"""What can be chosen of `opacity-ensemble`: texts of the settings -> checked values. Light to import.
-
-Numbers stand in one text, separated by blanks, in the order in which the experts run.
-"""
+"""What a site may choose of `opacity-ensemble`. Light to import: the card holds it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
-from math import isfinite
-from typing import TypeVar
+from types import MappingProxyType
+from typing import cast
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
-
-DEFAULTS = {
-    "variant": "zones-high",
-    "threshold": "0.5",
-    "zone_values": "0.4 0.6 0.8 0.95",
-    "expert_weights": "0.25 0.25 0.25 0.25",
-    "floors": "published",
-}
-"""Threshold, zone values and weights are this project's: the source keeps its own to itself."""
-_EXPERTS = 4
+from inference.card import Setting, SettingValue
 
 
 class Variant(StrEnum):
@@ -39,13 +25,41 @@ class FloorChoice(StrEnum):
     LOW = "low"
 
 
-class SettingError(ValueError):
-    """A setting has no meaning; the message says what it may be."""
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {
+        "variant": Setting(
+            default=Variant.ZONES_HIGH.value,
+            choices=tuple(Variant),
+            meaning="Which of the source's three submissions: how maps are blended, and how high the floors are.",
+        ),
+        "threshold": Setting(
+            default=0.5, meaning="From which mean of the four scores on an image shows opacity. Our choice."
+        ),
+        "zone_values": Setting(
+            default=(0.4, 0.6, 0.8, 0.95),
+            meaning="Of `zones`: values of places that one, two, three, four experts mark. Our choice: the source "
+            "optimised its own on validation, and does not tell them.",
+        ),
+        "expert_weights": Setting(
+            default=(0.25, 0.25, 0.25, 0.25),
+            low=0.0001,
+            meaning="Of `weighted`: weights of ConvNeXt, nnU-Net 336, nnU-Net 768 and refinement, scaled to sum 1; "
+            "in inverse proportion to each one's weighted log loss, as `opacity-node evaluate --calibrate` finds it. "
+            "Equal until a site has calibrated: the source does not tell its own.",
+        ),
+        "floors": Setting(
+            default=FloorChoice.PUBLISHED.value,
+            choices=tuple(FloorChoice),
+            meaning="Floors that the variant was published with, or those of zones-high or zones-low: the source ran "
+            "its blends with either.",
+        ),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
-    """How maps are blended and lifted.
+    """How it is decided, and how maps are blended and lifted.
 
     Attributes
     ----------
@@ -54,7 +68,7 @@ class Options:
     threshold : float
         From which mean of the four scores on an image shows opacity.
     zone_values : tuple of 4 float
-        Of places that one, two, three, four experts mark; ascending.
+        Of places that one, two, three, four experts mark.
     expert_weights : tuple of 4 float
         Of the experts in the order in which they run; their sum does not matter.
     floors : FloorChoice
@@ -73,49 +87,28 @@ class Options:
         published_low = self.floors is FloorChoice.PUBLISHED and self.variant is Variant.ZONES_LOW
         return published_low or self.floors is FloorChoice.LOW
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """As results name them."""
+        return {
+            "variant": self.variant.value,
+            "threshold": f"{self.threshold:g}",
+            "zone_values": _text(self.zone_values),
+            "expert_weights": _text(self.expert_weights),
+            "floors": "low" if self.has_low_floors else "high",
+        }
 
-def options(settings: Mapping[str, str]) -> Options:
-    """Read settings; those that are not given have their defaults.
 
-    Raises
-    ------
-    SettingError
-        If one is unknown, or is not what it may be.
-    """
-    if unknown := sorted(set(settings) - set(DEFAULTS)):
-        raise SettingError(f"opacity-ensemble has no setting {unknown[0]!r}; it has: {', '.join(DEFAULTS)}")
-    said = {**DEFAULTS, **settings}
-    (threshold,) = _numbers("threshold", said["threshold"], count=1)
-    zone_values = _numbers("zone_values", said["zone_values"], count=_EXPERTS)
-    if max(threshold, *zone_values) > 1:
-        raise SettingError("threshold and zone_values are probabilities: none may be above 1")
-    if any(lower > higher for lower, higher in pairwise(zone_values)):
-        raise SettingError("zone_values must ascend: a place that more experts mark is not less likely opacity")
-    weights = _numbers("expert_weights", said["expert_weights"], count=_EXPERTS)
-    if not any(weights):
-        raise SettingError("expert_weights: one of them must be above 0")
+def options(settings: Mapping[str, SettingValue]) -> Options:
+    """Read settings, all of `SETTINGS`, as `inference.card.settled` returns them."""
     return Options(
-        variant=_choice("variant", said["variant"], Variant),
-        threshold=threshold,
-        zone_values=zone_values,
-        expert_weights=weights,
-        floors=_choice("floors", said["floors"], FloorChoice),
+        variant=Variant(str(settings["variant"])),
+        threshold=float(cast("float", settings["threshold"])),
+        zone_values=cast("tuple[float, ...]", settings["zone_values"]),
+        expert_weights=cast("tuple[float, ...]", settings["expert_weights"]),
+        floors=FloorChoice(str(settings["floors"])),
     )
 
 
-def _numbers(name: str, text: str, *, count: int) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(part) for part in str(text).split())
-    except ValueError:
-        numbers = ()
-    if len(numbers) != count or not all(isfinite(number) and number >= 0 for number in numbers):
-        wanted = "a number" if count == 1 else f"{count} numbers, separated by blanks, each"
-        raise SettingError(f"{name} = {text!r}: give {wanted} of 0 or more, such as {DEFAULTS[name]!r}")
-    return numbers
-
-
-def _choice(name: str, text: str, choices: type[_Choice]) -> _Choice:
-    try:
-        return choices(text)
-    except ValueError:
-        raise SettingError(f"{name} = {text!r}: give one of {', '.join(choices)}") from None
+def _text(numbers: tuple[float, ...]) -> str:
+    return " ".join(f"{number:g}" for number in numbers)

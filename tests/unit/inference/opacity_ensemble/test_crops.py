@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from inference.opacity_ensemble.crops import LEAST_MARGIN, MARGIN, MOST_CROPS, crops, refined
+from inference.opacity_ensemble.crops import LEAST_MARGIN, MARGIN, MOST_CROPS, crops, pasted
 
 SHAPE = (320, 256)
 
@@ -68,26 +68,19 @@ def test_every_marked_pixel_lies_in_a_crop_or_is_a_speck_or_counted(union):
 def test_maps_of_crops_are_pasted_where_the_crops_were():
     image = np.random.default_rng(5).random(SHAPE, dtype=np.float32)
     places = crops(drawn(np.s_[10:30, 10:30], np.s_[200:260, 100:160])).places
-    whole = refined(image, places, lambda cut: cut)
     expected = np.zeros_like(image)
     for place in places:
         expected[place] = image[place]
-    assert np.array_equal(whole, expected)
+    assert np.array_equal(pasted(SHAPE, places, (image[place] for place in places)), expected)
 
 
-def test_where_crops_overlap_the_higher_value_counts():
-    image = np.zeros((40, 40), dtype=np.float32)
-    places = (np.s_[0:30, 0:30], np.s_[20:40, 20:40])
-    whole = refined(
-        image, places, lambda cut: [np.full(c.shape, v, np.float32) for c, v in zip(cut, (0.9, 0.2), strict=False)]
-    )
+def test_where_crops_overlap_the_higher_value_counts_and_outside_is_nothing():
+    maps = iter([np.full((30, 30), 0.9, np.float32), np.full((20, 20), 0.2, np.float32)])
+    whole = pasted((40, 40), (np.s_[0:30, 0:30], np.s_[20:40, 20:40]), maps)
     assert (whole[25, 25], whole[35, 35], whole[5, 5], whole[5, 35]) == pytest.approx((0.9, 0.2, 0.9, 0.0))
 
 
-def test_without_crops_the_refinement_is_not_asked():
-    assert not refined(np.ones((5, 5), dtype=np.float32), (), lambda _: pytest.fail("asked")).any()
-
-
-def test_a_refinement_that_forgets_a_crop_is_a_fault():
-    with pytest.raises(ValueError, match="shorter"):
-        refined(np.ones((9, 9), dtype=np.float32), (np.s_[0:4, 0:4], np.s_[5:9, 5:9]), lambda cut: cut[:1])
+def test_maps_of_the_next_image_are_left_for_it():
+    maps = iter([np.ones((4, 4), np.float32), np.ones((9, 9), np.float32)])
+    pasted((9, 9), (np.s_[0:4, 0:4],), maps)
+    assert next(maps).shape == (9, 9)
