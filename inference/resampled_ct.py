@@ -79,6 +79,17 @@ class ResampledCT:
         inside: Mask = np.greater_equal(shares, np.uint8(127))
         return upright(inside, self.source_geometry)
 
+    def lungs_to_source(self, labels: NDArray[np.uint8]) -> tuple[Mask, Mask]:
+        """Draw right and left lung on the grid of the series; no voxel is of both.
+
+        Parameters
+        ----------
+        labels : ndarray of uint8, shape of `labels`
+            `RIGHT` and `LEFT`.
+        """
+        right, left = self.to_source(labels == RIGHT), self.to_source(labels == LEFT)
+        return right, left & ~right
+
 
 def resample(series: Series) -> tuple[NDArray[np.generic], Geometry]:
     """Return a series upright at `SPACING_MM`, and where it lies then."""
