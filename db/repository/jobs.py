@@ -117,15 +117,14 @@ def start_next(session: Session, *, device: str, now: datetime) -> StartedJob | 
 
 
 def _is_followed(session: Session, job: Job) -> bool:
-    others = select(Job.id).where(
+    refusals = select(Job.refusal).where(
         Job.study_id == job.study_id,
         Job.revision_id == job.revision_id,
         Job.stack == job.stack,
         Job.state == JobState.QUEUED,
         Job.id != job.id,
-        Job.refusal.is_(None),
     )
-    return session.scalar(others.limit(1)) is not None
+    return any(refusal is None for refusal in session.scalars(refusals))
 
 
 def _selection(session: Session, job: Job) -> list[Instance]:

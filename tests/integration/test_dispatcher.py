@@ -17,6 +17,7 @@ from db.models import Job
 from db.repository import jobs
 from db.session import Database
 from db.states import JobState
+from inference.compute import Limits, Precision
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.ending import Ending, Failure
@@ -90,6 +91,30 @@ def test_jobs_run_one_after_another_on_one_device(office):
     assert states(database) == [JobState.RUNNING, JobState.QUEUED]
     engine.end(outcome())
     assert states(database) == [JobState.SUCCEEDED, JobState.QUEUED]
+
+
+def test_what_is_loaded_is_kept_while_another_queued_job_reads_the_same_stack(office):
+    dispatcher, engine, _ = office
+    dispatcher.run()
+    assert engine.running[0].keeps_selection
+    engine.end(outcome())
+    dispatcher.run()
+    assert not engine.running[0].keeps_selection
+
+
+def test_a_job_is_told_the_settings_of_its_pipeline_and_what_networks_may_take(office):
+    dispatcher, engine, _ = office
+    with_settings = Config().model_copy(
+        update={
+            "engine": EngineSettings(precision="float32", models_mb=1, gpu_memory_mb=2, cpu_fallback=False),
+            "pipelines": {"p": {"a": 1.0}, "another": {"b": 2.0}},
+        }
+    )
+    dispatcher.reload(with_settings)
+    dispatcher.run()
+    spec = engine.running[0]
+    assert spec.settings == {"a": 1.0}
+    assert spec.limits == Limits(precision=Precision.FLOAT32, models_mb=1, gpu_memory_mb=2, cpu_fallback=False)
 
 
 def test_an_engine_that_cannot_start_a_job_leaves_none_running(office):
