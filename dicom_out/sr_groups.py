@@ -153,12 +153,13 @@ def _outline_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEva
         )
         for mark in ordered
     ]
+    findings = parts.findings
     whole = PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_foot(parts) if parts.run.is_projection else _frame(parts),
         tracking_identifier=parts.whole,
         finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
-        algorithm_id=algorithm_identification(parts.findings.algorithm),
-        measurements=[_measurement(measurement) for measurement in parts.findings.measurements[:1]],
+        algorithm_id=algorithm_identification(findings.algorithm),
+        measurements=[_measurement(measurement) for measurement in findings.measurements[: findings.headlines]],
     )
     return [*found, whole]
 

@@ -204,6 +204,8 @@ class Findings:
         SOP Instance UIDs, in the order of the first axis of every mask.
     measurements : tuple of Measurement
         About the whole series or image (TID 1501).
+    headlines : int
+        How many of them, from the first on, stand where viewers list numbers.
     categories : tuple of Category
         About the whole series or image.
     regions : tuple of Region
@@ -217,6 +219,7 @@ class Findings:
     algorithm: Algorithm
     source_instances: tuple[str, ...]
     measurements: tuple[Measurement, ...] = ()
+    headlines: int = 1
     categories: tuple[Category, ...] = ()
     regions: tuple[Region, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()

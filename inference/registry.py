@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from inference.card import ModelCard, SettingValue, settled
 from inference.findings import Findings, Refusal
-from inference.pipelines import lung_densitometry, lung_fields
+from inference.pipelines import balaitous, lung_densitometry, lung_fields
 from inference.selected import Selected
 from inference.weights import Shelf
 
@@ -31,11 +31,12 @@ class Pipeline(Protocol[_Input]):
 
 
 CARDS: Mapping[str, ModelCard] = MappingProxyType(
-    {card.name: card for card in (lung_densitometry.CARD, lung_fields.CARD)}
+    {card.name: card for card in (lung_densitometry.CARD, lung_fields.CARD, balaitous.CARD)}
 )
 _PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
     lung_densitometry.CARD.name: lung_densitometry.LungDensitometry,
     lung_fields.CARD.name: lung_fields.LungFields,
+    balaitous.CARD.name: balaitous.Balaitous,
 }
 
 

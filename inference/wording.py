@@ -1,6 +1,6 @@
 """What people are told in words: counted things, and units by their usual signs."""
 
-_SHOWN = {"[hnsf'U]": "HU", "1": "", "ml": "mL"}
+_SHOWN = {"[hnsf'U]": "HU", "1": "", "ml": "mL", "a": "years"}
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

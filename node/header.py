@@ -66,8 +66,11 @@ class InstanceHeader:
     rescale_intercept: float | None = None
     contributing_manufacturers: tuple[str, ...] = ()
     contributing_device_uids: tuple[str, ...] = ()
+    study_date: str = ""
     study_description: str = ""
+    patient_age: str = ""
     patient_age_years: float | None = None
+    patient_birth_date: str = ""
     patient_sex: str = ""
     patient_position: str = ""
     view_position: str = ""
@@ -152,7 +155,10 @@ _TEXTS = (
     "Modality",
     "SeriesDescription",
     "BodyPartExamined",
+    "StudyDate",
     "StudyDescription",
+    "PatientAge",
+    "PatientBirthDate",
     "PatientSex",
     "PatientPosition",
     "ViewPosition",

@@ -134,6 +134,15 @@ def test_the_frame_of_the_whole_series_holds_all_regions(phantom_result):
     assert numbers(frame) == expected_numbers(phantom_result.findings.measurements[:1])
 
 
+def test_the_frame_of_the_whole_series_repeats_as_many_numbers_as_are_headlines(make_result):
+    made = make_result(factories.ct_series(), headlines=2)
+    assert len(made.findings.measurements) == 2
+    (frame,) = (
+        g for g in read(made).content.get_planar_roi_measurement_groups() if g.tracking_identifier == "whole series"
+    )
+    assert numbers(frame) == expected_numbers(made.findings.measurements)
+
+
 def test_opacities_are_outlined_first(make_result):
     series = factories.ct_series()
     right, _, opacity = factories.masks(series.pixel_array.shape)
