@@ -14,7 +14,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from inference.networks.severity import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, scaled
+from inference.severity.network import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, Stride, same_margins, scaled
 from inference.weights import Verified
 from inference.weights.loading import load_network, read_state
 
@@ -22,6 +22,7 @@ SIZE = (64, 224, 224)
 """Slices, rows and columns, as published."""
 _COLOURS = 3
 _EPS = 1e-3
+_CUBE = (3, 3, 3)
 _BLOCKS = {
     # 1×1×1; 1×1×1, 3×3×3; 1×1×1, 3×3×3; pooled, 1×1×1
     "Mixed_3b": (64, 96, 128, 16, 32, 32),
@@ -34,7 +35,17 @@ _BLOCKS = {
     "Mixed_5b": (256, 160, 320, 32, 128, 128),
     "Mixed_5c": (384, 192, 384, 48, 128, 128),
 }
-_POOLED_BEFORE = {"Mixed_3b": ((1, 3, 3), (1, 2, 2)), "Mixed_4b": ((3, 3, 3), (2, 2, 2)), "Mixed_5b": ((2, 2, 2),) * 2}
+_STEM = Stride(kernel=(7, 7, 7), step=(2, 2, 2), is_padded=True)
+_IN_PLANE = Stride(kernel=(1, 3, 3), step=(1, 2, 2), is_padded=True)
+_POOLED_BEFORE = {
+    "Conv3d_2b_1x1": _IN_PLANE,
+    "Mixed_3b": _IN_PLANE,
+    "Mixed_4b": Stride(kernel=_CUBE, step=(2, 2, 2), is_padded=True),
+    "Mixed_5b": Stride(kernel=(2, 2, 2), step=(2, 2, 2), is_padded=True),
+}
+_BESIDE = Stride(kernel=_CUBE, step=(1, 1, 1), is_padded=True)
+"""The pooling of a branch."""
+_ORDER = ("Conv3d_2b_1x1", "Conv3d_2c_3x3", *_BLOCKS)
 
 
 class I3D(SeverityNetwork):
@@ -53,9 +64,9 @@ class I3D(SeverityNetwork):
     def __init__(self, *, width: int = FULL_WIDTH, size: Sequence[int] = SIZE, dropout: float = 0.5) -> None:
         super().__init__(size)
         first, second = scaled(64, width), scaled(192, width)
-        self.Conv3d_1a_7x7 = _Unit(_COLOURS, first, 7, stride=2)
-        self.Conv3d_2b_1x1 = _Unit(first, first, 1)
-        self.Conv3d_2c_3x3 = _Unit(first, second, 3)
+        self.Conv3d_1a_7x7 = _Unit(_COLOURS, first, _STEM.kernel, stride=_STEM.step)
+        self.Conv3d_2b_1x1 = _Unit(first, first)
+        self.Conv3d_2c_3x3 = _Unit(first, second, _CUBE)
         channels = second
         for name, numbers in _BLOCKS.items():
             block = _Mixed(channels, [scaled(number, width) for number in numbers])
@@ -71,14 +82,17 @@ class I3D(SeverityNetwork):
         width = FULL_WIDTH if first is None else len(first)
         return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
 
+    @property
+    def strides(self) -> Sequence[Stride]:
+        """The first convolution and all poolings between blocks."""
+        return [_STEM, *_POOLED_BEFORE.values()]
+
     def trunk(self, volumes: Tensor) -> Tensor:
         """Return the block Mixed_5c."""
         found = self.Conv3d_1a_7x7(volumes.expand(-1, _COLOURS, -1, -1, -1))
-        found = self.Conv3d_2b_1x1(_pooled(found, (1, 3, 3), (1, 2, 2)))
-        found = self.Conv3d_2c_3x3(found)
-        for name in _BLOCKS:
+        for name in _ORDER:
             if name in _POOLED_BEFORE:
-                found = _pooled(found, *_POOLED_BEFORE[name])
+                found = _pooled(found, _POOLED_BEFORE[name])
             found = self.get_submodule(name)(found)
         block: Tensor = found
         return block
@@ -106,13 +120,21 @@ def load(weights: Verified) -> I3D:
 class _Unit(nn.Module):
     """A convolution padded as TensorFlow does, normalised over the batch."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int, int] = (1, 1, 1),
+        *,
+        stride: tuple[int, int, int] = (1, 1, 1),
+    ) -> None:
         super().__init__()
         self.conv3d = nn.Conv3d(inputs, outputs, kernel, stride, bias=False)
         self.bn = nn.BatchNorm3d(outputs, eps=_EPS, momentum=0.01)
+        self.stride = Stride(kernel=kernel, step=stride, is_padded=True)
 
     def forward(self, volumes: Tensor) -> Tensor:
-        found: Tensor = self.bn(self.conv3d(_padded(volumes, self.conv3d.kernel_size, self.conv3d.stride)))
+        found: Tensor = self.bn(self.conv3d(_padded(volumes, self.stride)))
         return found.relu()
 
 
@@ -122,14 +144,14 @@ class _Mixed(nn.Module):
     def __init__(self, inputs: int, numbers: Sequence[int]) -> None:
         super().__init__()
         b0, b1a, b1b, b2a, b2b, b3b = numbers
-        self.b0 = _Unit(inputs, b0, 1)
-        self.b1a, self.b1b = _Unit(inputs, b1a, 1), _Unit(b1a, b1b, 3)
-        self.b2a, self.b2b = _Unit(inputs, b2a, 1), _Unit(b2a, b2b, 3)
-        self.b3b = _Unit(inputs, b3b, 1)
+        self.b0 = _Unit(inputs, b0)
+        self.b1a, self.b1b = _Unit(inputs, b1a), _Unit(b1a, b1b, _CUBE)
+        self.b2a, self.b2b = _Unit(inputs, b2a), _Unit(b2a, b2b, _CUBE)
+        self.b3b = _Unit(inputs, b3b)
         self.channels = b0 + b1b + b2b + b3b
 
     def forward(self, volumes: Tensor) -> Tensor:
-        pooled = _pooled(volumes, (3, 3, 3), (1, 1, 1))
+        pooled = _pooled(volumes, _BESIDE)
         branches = self.b0(volumes), self.b1b(self.b1a(volumes)), self.b2b(self.b2a(volumes)), self.b3b(pooled)
         return torch.cat(branches, dim=1)
 
@@ -146,15 +168,13 @@ class _Head(nn.Module):
         return found
 
 
-def _pooled(volumes: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+def _pooled(volumes: Tensor, stride: Stride) -> Tensor:
     # Padding is with 0, as in the port: below 0 is nothing here.
-    return nn.functional.max_pool3d(_padded(volumes, kernel, stride), tuple(kernel), tuple(stride))
+    return nn.functional.max_pool3d(_padded(volumes, stride), stride.kernel, stride.step)
 
 
-def _padded(volumes: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
-    """Pad with 0 so that every stride begins a window: TensorFlow's "same", the odd one at the end."""
+def _padded(volumes: Tensor, stride: Stride) -> Tensor:
     margins: list[int] = []
-    for size, k, s in zip(volumes.shape[:1:-1], kernel[::-1], stride[::-1], strict=True):
-        whole = max(k - (size % s or s), 0)
-        margins += [whole // 2, whole - whole // 2]
+    for size, kernel, step in zip(volumes.shape[:1:-1], stride.kernel[::-1], stride.step[::-1], strict=True):
+        margins += same_margins(size, kernel, step)
     return nn.functional.pad(volumes, margins) if any(margins) else volumes

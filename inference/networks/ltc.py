@@ -11,7 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from inference.networks.severity import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, scaled
+from inference.severity.network import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, Stride, scaled
 from inference.weights import Verified
 from inference.weights.loading import load_network, read_state
 
@@ -56,6 +56,11 @@ class LTC(SeverityNetwork):
         """Return a network of the width and input that weights are for, as published where they do not tell."""
         width = len(state["conv1.weight"]) if "conv1.weight" in state else FULL_WIDTH
         return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
+
+    @property
+    def strides(self) -> Sequence[Stride]:
+        """The first four poolings."""
+        return [Stride(kernel=factors, step=factors, is_padded=False) for factors in _POOLS[:-1]]
 
     def trunk(self, volumes: Tensor) -> Tensor:
         """Return the fifth convolution, not pooled."""
