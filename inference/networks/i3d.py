@@ -14,9 +14,17 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from inference.severity.network import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, Stride, same_margins, scaled
-from inference.weights import Verified
-from inference.weights.loading import load_network, read_state
+from inference.severity.network import (
+    FULL_WIDTH,
+    LEVELS,
+    Logits,
+    SeverityNetwork,
+    Stride,
+    same_margins,
+    scaled,
+    size_in,
+    width_in,
+)
 
 SIZE = (64, 224, 224)
 """Slices, rows and columns, as published."""
@@ -77,10 +85,14 @@ class I3D(SeverityNetwork):
 
     @classmethod
     def like(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return a network of the width and input that weights are for, as published where they do not tell."""
-        first = state.get("Conv3d_1a_7x7.conv3d.weight")
-        width = FULL_WIDTH if first is None else len(first)
-        return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
+        """Return a network of the width and input that weights are for, as published where they do not tell.
+
+        Raises
+        ------
+        ValueError
+            If they tell what cannot be.
+        """
+        return cls(width=width_in(state, "Conv3d_1a_7x7.conv3d.weight"), size=size_in(state, SIZE))
 
     @property
     def strides(self) -> Sequence[Stride]:
@@ -103,18 +115,6 @@ class I3D(SeverityNetwork):
         found = self.dropout(nn.functional.avg_pool3d(block, (min(2, slices), rows, columns), stride=1))
         levels, covid = (head(found).mean(dim=(2, 3, 4)) for head in (self.logits, self.covid))
         return Logits(levels=levels, covid=covid[:, 0])
-
-
-def load(weights: Verified) -> I3D:
-    """Return the network of verified weights, of whatever width they are.
-
-    Raises
-    ------
-    inference.weights.WrongWeightsError
-        If they are not those of an I3D with both heads.
-    """
-    state = read_state(weights)
-    return load_network(weights, lambda: I3D.like(state))
 
 
 class _Unit(nn.Module):

@@ -11,9 +11,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from inference.severity.network import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, Stride, scaled
-from inference.weights import Verified
-from inference.weights.loading import load_network, read_state
+from inference.severity.network import FULL_WIDTH, LEVELS, Logits, SeverityNetwork, Stride, scaled, size_in, width_in
 
 SIZE = (60, 112, 112)
 """Slices, rows and columns: 60 frames as published, of twice the published pixels."""
@@ -53,9 +51,14 @@ class LTC(SeverityNetwork):
 
     @classmethod
     def like(cls, state: Mapping[str, Tensor]) -> Self:
-        """Return a network of the width and input that weights are for, as published where they do not tell."""
-        width = len(state["conv1.weight"]) if "conv1.weight" in state else FULL_WIDTH
-        return cls(width=width, size=state["input_size"].tolist() if "input_size" in state else SIZE)
+        """Return a network of the width and input that weights are for, as published where they do not tell.
+
+        Raises
+        ------
+        ValueError
+            If they tell what cannot be.
+        """
+        return cls(width=width_in(state, "conv1.weight"), size=size_in(state, SIZE))
 
     @property
     def strides(self) -> Sequence[Stride]:
@@ -75,15 +78,3 @@ class LTC(SeverityNetwork):
         for layer in (self.fc6, self.fc7):
             found = self.dropout(layer(found).relu())
         return Logits(levels=self.levels(found), covid=self.covid(found)[:, 0])
-
-
-def load(weights: Verified) -> LTC:
-    """Return the network of verified weights, of whatever width they are.
-
-    Raises
-    ------
-    inference.weights.WrongWeightsError
-        If they are not those of an LTC.
-    """
-    state = read_state(weights)
-    return load_network(weights, lambda: LTC.like(state))

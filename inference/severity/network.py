@@ -4,15 +4,23 @@ The trunk ends where Grad-CAM looks, so that a map needs gradients through the h
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from inference.weights import Verified, WrongWeightsError
+from inference.weights.loading import load_network, read_state
+
+_Network = TypeVar("_Network", bound="SeverityNetwork")
+
 LEVELS = 5
 FULL_WIDTH = 64
 """Channels of the first convolution as published; those of all others are in proportion."""
+_WIDEST, _MOST_VOXELS = 16 * FULL_WIDTH, 1 << 26
+"""Beyond that, a file does not say what it was meant to."""
 
 
 class Logits(NamedTuple):
@@ -31,10 +39,13 @@ class Cells(NamedTuple):
         Centre of the first cell along slices, rows and columns; that of the input's first voxel is 0.
     step : tuple of 3 float
         From one cell to the next, in voxels of the input.
+    shape : tuple of 3 int
+        How many there are.
     """
 
     first: tuple[float, float, float]
     step: tuple[float, float, float]
+    shape: tuple[int, int, int]
 
 
 class Stride(NamedTuple):
@@ -76,14 +87,14 @@ class SeverityNetwork(nn.Module, ABC):
     @property
     def cells(self) -> Cells:
         """Where the cells of the last convolutional block lie."""
-        first, step = zip(
+        first, step, shape = zip(
             *(
                 _along([(stride.kernel[axis], stride.step[axis], stride.is_padded) for stride in self.strides], size)
                 for axis, size in enumerate(self.size)
             ),
             strict=True,
         )
-        return Cells(first=first, step=step)
+        return Cells(first=first, step=step, shape=shape)
 
     @abstractmethod
     def trunk(self, volumes: Tensor) -> Tensor:
@@ -109,12 +120,62 @@ def same_margins(size: int, kernel: int, step: int) -> tuple[int, int]:
     return whole // 2, whole - whole // 2
 
 
-def _along(strides: Sequence[tuple[int, int, bool]], size: int) -> tuple[float, float]:
-    """Return centre of the first cell, and step, along one axis."""
+def load(weights: Verified, like: Callable[[Mapping[str, Tensor]], _Network]) -> _Network:
+    """Return the network of verified weights, of whatever width and input they are.
+
+    Parameters
+    ----------
+    weights : Verified
+        Of an LTC or an I3D with both heads.
+    like : callable
+        `LTC.like` or `I3D.like`.
+
+    Raises
+    ------
+    inference.weights.WrongWeightsError
+        If they are not those of such a network.
+    """
+    state = read_state(weights)
+    try:
+        return load_network(weights, lambda: like(state))
+    except ValueError as error:
+        raise WrongWeightsError(weights.slot, f"{weights.path.name}: {error}") from error
+
+
+def size_in(state: Mapping[str, Tensor], published: Sequence[int]) -> Sequence[int]:
+    """Return the size of the input that weights are for; as published where they do not tell.
+
+    Raises
+    ------
+    ValueError
+        If what they tell is none.
+    """
+    size: list[int] = state["input_size"].tolist() if "input_size" in state else list(published)
+    if not isinstance(size, list) or len(size) != 3 or min(size) < 1 or prod(size) > _MOST_VOXELS:
+        raise ValueError(f"input_size {size} is not the slices, rows and columns of an input")
+    return size
+
+
+def width_in(state: Mapping[str, Tensor], first: str) -> int:
+    """Return how many channels a first convolution has; as published where there is none.
+
+    Raises
+    ------
+    ValueError
+        If that cannot be.
+    """
+    width = len(state[first]) if first in state and state[first].dim() else FULL_WIDTH
+    if not 1 <= width <= _WIDEST:
+        raise ValueError(f"{first} has {width} channels; 1 to {_WIDEST} can be")
+    return width
+
+
+def _along(strides: Sequence[tuple[int, int, bool]], size: int) -> tuple[float, float, int]:
+    """Return centre of the first cell, step, and number of cells along one axis."""
     first, pitch = 0.0, 1.0
     for kernel, step, is_padded in strides:
         margins = same_margins(size, kernel, step) if is_padded else (0, 0)
         first += pitch * ((kernel - 1) / 2 - margins[0])
         pitch *= step
         size = (size + sum(margins) - kernel) // step + 1
-    return first, pitch
+    return first, pitch, size

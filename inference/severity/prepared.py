@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from inference.findings import Refusal
-from inference.resized import resized
 from inference.severity.network import Cells
 from inference.wording import counted
 
@@ -51,10 +51,9 @@ class Prepared:
     shape: tuple[int, int, int]
 
     def resized(self, size: Sequence[int]) -> Floats:
-        """Return the volume with other numbers of slices, rows and columns: linear, averaged where it shrinks."""
-        slices, rows, columns = size
-        in_plane = resized(self.volume, (rows, columns)).reshape(len(self.kept), -1)
-        return resized(in_plane, (slices, rows * columns)).reshape(slices, rows, columns)
+        """Return the volume with other numbers of slices, rows and columns: see `resized`."""
+        array: Floats = resized(torch.from_numpy(self.volume), size).numpy()
+        return array
 
     def on_grid(self, block: Floats, cells: Cells, size: Sequence[int]) -> Floats:
         """Put values of a network's last block back where they came from.
@@ -119,6 +118,15 @@ def prepare(hounsfield: NDArray[np.generic], labels: NDArray[np.generic]) -> Pre
     volume = np.zeros((len(kept), side, side), dtype=np.float32)
     volume[:, margin[0] : margin[0] + rows, margin[1] : margin[1] + columns] = values
     return Prepared(volume=volume, kept=kept, margin=margin, shape=(slices, rows, columns))
+
+
+def resized(volume: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Return a volume, shape (slices, rows, columns), of another size: linear, averaged where it shrinks."""
+    slices, rows, columns = size
+    volume = volume[None]
+    for grid in ((rows, columns), (slices, rows * columns)):
+        volume = torch.nn.functional.interpolate(volume, grid, mode="bilinear", antialias=True).flatten(2)[None]
+    return volume.reshape(slices, rows, columns)
 
 
 def _weights(places: NDArray[np.float64], first: float, step: float, count: int) -> Floats:
