@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # it takes half a second to import
 
 _INK, _SOFT, _BLUE, _ORANGE = "#1f2d3a", "#8a98a6", "#2166ac", "#d9660a"
 _SQUARE = (3.7, 3.5)
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.edgecolor": _SOFT,
@@ -134,7 +134,7 @@ def _reliability(reliability: Reliability) -> bytes:
 
 def _histogram(score: ScoreSummary) -> bytes:
     def draw(axes: "Axes") -> None:
-        edges = np.linspace(0, 1, 21)
+        edges = np.linspace(0, 1, 21).tolist()
         negative, positive = _of_kind(score, 0), _of_kind(score, 1)
         axes.hist(negative, edges, color=_BLUE, alpha=0.35, label=f"without ({len(negative)})")
         axes.hist(positive, edges, histtype="step", color=_ORANGE, linewidth=1.6, label=f"with ({len(positive)})")

@@ -57,7 +57,7 @@ def report(record: Record, worst: Sequence[Row], picture_of: Callable[[str], Pat
         summary=summary,
         settings=record.settings,
         is_complete=record.ending is Ending.COMPLETE,
-        tiles=list(_tiles(summary)),
+        tiles=list(headlines(summary)),
         score_plots=[] if summary.score is None else [(a, b, _svg(c)) for a, b, c in plots.of_score(summary.score)],
         region_plot=_svg(plots.of_regions(summary.regions)) if any(r.values for r in summary.regions.values()) else "",
         cases=[_case(row, picture_of(row.picture).read_bytes()) for row in worst],
@@ -68,7 +68,8 @@ def report(record: Record, worst: Sequence[Row], picture_of: Callable[[str], Pat
     )
 
 
-def _tiles(summary: Summary) -> Iterator[Tile]:
+def headlines(summary: Summary) -> Iterator[Tile]:
+    """Yield the numbers to read first."""
     score = summary.score
     if score is not None and score.roc is not None:
         yield Tile(title="AUC", value=_number(score.roc.area.value), note=_interval(score.roc.area))

@@ -4,6 +4,7 @@ from node.cli import (  # noqa: F401 - each registers its commands
     benches,
     deciding,
     deliveries,
+    evaluating,
     giving_up,
     holds,
     models,

@@ -48,7 +48,7 @@ def run(
         fail(f"--pipeline {pipeline}: there is no such pipeline; there are: {', '.join(CARDS)}")
     if not study.exists():
         fail(f"{study}: there is no such file or folder")
-    _check_device(device)
+    check_device(device)
     settings = load_config(None)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("node.offline").setLevel(settings.log.level)
@@ -97,7 +97,8 @@ def _status(rows: Sequence[Row]) -> int:
     return 0 if State.SUCCEEDED in states else _NOTHING_RAN
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """End saying what is wrong with the name of a device, if anything is."""
     if not _DEVICE.fullmatch(device):
         fail(f"--device {device}: give cpu, cuda, cuda:0 or the number of another GPU")
     if device == "cpu":

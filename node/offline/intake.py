@@ -39,6 +39,7 @@ class Study:
     """Files of one study of one patient; `paths` by SOP Instance UID."""
 
     study_instance_uid: str
+    patient_id: str
     headers: tuple[InstanceHeader, ...]
     paths: dict[str, Path]
 
@@ -129,9 +130,10 @@ def _studies(files: Iterable[File]) -> Iterator[Study]:
     grouped: dict[tuple[str, str], list[File]] = defaultdict(list)
     for file in files:
         grouped[file.study_instance_uid, file.patient_id].append(file)
-    for (study_instance_uid, _), members in grouped.items():
+    for (study_instance_uid, patient_id), members in grouped.items():
         yield Study(
             study_instance_uid=study_instance_uid,
+            patient_id=patient_id,
             headers=tuple(file.header for file in members),
             paths={file.header.sop_instance_uid: file.path for file in members},
         )
