@@ -1,8 +1,6 @@
 """Chest X-rays with their lungs, from a folder of ``index.csv``, ``images/`` and ``masks/``."""
 
 import csv
-import random
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from scipy import ndimage
 
 from inference.letterbox import Letterbox
 from inference.networks.lung_fields import SIDE
+from training.folding import dealt
 
 _INSIDE = 127
 _MIN_PART = 0.005
@@ -66,14 +65,7 @@ def read(folder: Path) -> list[ChestImage]:
 
 def folds(images: list[ChestImage], *, count: int, seed: int) -> list[list[ChestImage]]:
     """Deal images out so that a patient's are in one fold, and folds are about as large as each other."""
-    sizes = Counter(image.about["patient"] for image in images)
-    patients = sorted(sizes)
-    random.Random(seed).shuffle(patients)  # noqa: S311 - no secret
-    patients.sort(key=lambda patient: -sizes[patient])
-    dealt: list[set[str]] = [set() for _ in range(count)]
-    for patient in patients:
-        min(dealt, key=lambda fold: sum(sizes[p] for p in fold)).add(patient)
-    return [[image for image in images if image.about["patient"] in fold] for fold in dealt]
+    return dealt(images, lambda image: image.about["patient"], count=count, seed=seed)
 
 
 def _read(folder: Path, row: dict[str, str]) -> ChestImage:

@@ -1,0 +1,203 @@
+"""Weights of `ct-severity`: cross-validated by patient, then trained on all.
+
+``python -m training.ct_severity --data DIR --labels CSV --weights DIR --out DIR`` writes
+``ct-severity-ltc.safetensors`` (or ``-i3d``) and, beside it, ``.json``: the recipe, what it was trained on, and every
+number. Prepared CTs stay in ``DIR/prepared``, the folds' networks in ``DIR/folds``; called again, it goes on from them.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inference.findings import Refusal
+from inference.networks import i3d, ltc
+from inference.severity.network import FULL_WIDTH, SeverityNetwork
+from inference.weights import Shelf
+from inference.weights.refusals import WeightsRefusedError
+from inference.wording import counted
+from training.kinetics import kinetics_start
+from training.severity_cases import Case, CaseError, read
+from training.severity_fitting import Network, Recipe
+from training.severity_judging import summary
+from training.severity_runs import Runs
+from training.severity_volumes import Volumes
+
+LUNG_MASK, KINETICS = "lungmask-r231", "i3d-kinetics"
+_SIZES = {Network.LTC: ltc.SIZE, Network.I3D: i3d.SIZE}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """What a training reads, and where it may write.
+
+    Attributes
+    ----------
+    data, labels : Path
+        Folder of DICOM series, and the table of what is known of them; see `training.severity_cases.read`.
+    weights : Path
+        Weights folder with the lung mask, and with Kinetics weights where the training starts from those.
+    out : Path
+        Folder to write to.
+    kinetics : bool
+        Whether I3D starts from Kinetics weights.
+    device : str
+        Torch device.
+    """
+
+    data: Path
+    labels: Path
+    weights: Path
+    out: Path
+    kinetics: bool = False
+    device: str = "cpu"
+
+
+def main(arguments: list[str]) -> int:
+    """Train, write, and print the summary."""
+    given = _parser().parse_args(arguments)
+    network = Network(given.network)
+    changed = {"epochs": given.epochs, "learning_rate": given.learning_rate, "batch": given.batch}
+    recipe = replace(
+        Recipe(network=network, width=given.width, size=tuple(given.size or _SIZES[network]), seed=given.seed),
+        **{name: value for name, value in changed.items() if value is not None},
+    )
+    sources = Sources(
+        data=given.data,
+        labels=given.labels,
+        weights=given.weights,
+        out=given.out,
+        kinetics=given.start == "kinetics",
+        device=given.device,
+    )
+    try:
+        record = make(sources, recipe)
+    except (CaseError, WeightsRefusedError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
+        return 2
+    shown = {name: record[name] for name in ("trained_on", "unseen_patients", "file")}
+    print(json.dumps(shown, indent=2))  # noqa: T201 - a command's answer
+    return 0
+
+
+def make(sources: Sources, recipe: Recipe) -> dict[str, Any]:
+    """Cross-validate, train on all, write both files.
+
+    Returns
+    -------
+    dict
+        What the ``.json`` says.
+
+    Raises
+    ------
+    CaseError
+        If the table, or a folder of it, is not what is needed, or too few CTs can be used.
+    WeightsRefusedError
+        If weights that are needed are not there.
+    """
+    found = Shelf(sources.weights).require(LUNG_MASK, *((KINETICS,) if sources.kinetics else ()))
+    volumes = Volumes(sources.out / "prepared", size=recipe.size, lung_mask=found[LUNG_MASK], device=sources.device)
+    cases, prepared, left_out = _usable(read(sources.data, sources.labels), volumes, recipe)
+    runs = Runs(
+        out=sources.out,
+        cases=cases,
+        volumes=torch.from_numpy(prepared)[:, None],
+        recipe=recipe,
+        start=kinetics_start(found[KINETICS], i3d.I3D(width=recipe.width)) if sources.kinetics else {},
+        made_from={
+            "started_from": found[KINETICS].sha256 if sources.kinetics else "nothing",
+            "volumes_sha256": hashlib.sha256(prepared.tobytes()).hexdigest(),
+        },
+        device=sources.device,
+    )
+    judged, folds_took = runs.cross_validate()
+    network, took = runs.train_on_all()
+    record = {
+        **_described(runs, network),
+        "lung_mask_sha256": found[LUNG_MASK].sha256,
+        "cpu_minutes": round((folds_took + took) / 60, 2),
+        "trained_on": {**_counts(cases), "left_out": left_out},
+        "unseen_patients": summary([one for fold in judged for one in fold]),
+        "folds": [summary(fold) for fold in judged],
+        "by_ct": [one for fold in judged for one in fold],
+    }
+    text = json.dumps(record, indent=1, ensure_ascii=False)
+    runs.weights.with_suffix(".json").write_text(f"{text}\n", encoding="utf-8")
+    written: dict[str, Any] = json.loads(text)
+    return written
+
+
+def _usable(
+    cases: Sequence[Case], volumes: Volumes, recipe: Recipe
+) -> tuple[list[Case], NDArray[np.float16], list[dict[str, Any]]]:
+    """Return the CTs that the pipeline would take, the same prepared, and why it would refuse the others."""
+    answers = [(case, volumes(case)) for case in cases]
+    usable = [(case, answer) for case, answer in answers if not isinstance(answer, Refusal)]
+    left_out = [{"row": case.row, "reason": answer.reason} for case, answer in answers if isinstance(answer, Refusal)]
+    patients = len({case.patient for case, _ in usable})
+    if patients < max(2, recipe.folds):
+        why = f"; row {left_out[0]['row']} is not: {left_out[0]['reason']}" if left_out else ""
+        raise CaseError(
+            f"CTs of {counted(patients, 'patient')} can be used{why}. At least {max(2, recipe.folds)} are needed, "
+            "one for each fold."
+        )
+    return [case for case, _ in usable], np.stack([volume for _, volume in usable]), left_out
+
+
+def _described(runs: Runs, network: SeverityNetwork) -> dict[str, Any]:
+    return {
+        "file": runs.weights.name,
+        "slot": runs.name,
+        "width": runs.recipe.width,
+        "input": list(network.size),
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "sha256": hashlib.sha256(runs.weights.read_bytes()).hexdigest(),
+        "bytes": runs.weights.stat().st_size,
+        "recipe": asdict(runs.recipe),
+        **runs.made_from,
+        "torch": torch.__version__,
+        "device": runs.device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _counts(cases: Sequence[Case]) -> dict[str, Any]:
+    covid = Counter({True: "yes", False: "no", None: "unknown"}[case.covid] for case in cases)
+    levels = Counter(case.level for case in cases)
+    return {
+        "cts": len(cases),
+        "patients": len({case.patient for case in cases}),
+        "by_level": {str(level): levels[level] for level in sorted(levels)},
+        "covid": dict(sorted(covid.items())),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.ct_severity", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder in which the folders of the table lie")
+    parser.add_argument("--labels", type=Path, required=True, help="table of what is known; see docs/training.md")
+    parser.add_argument("--weights", type=Path, required=True, help="weights folder that holds lungmask-r231")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--network", choices=[network.value for network in Network], default=Network.LTC.value)
+    parser.add_argument("--start", choices=["nothing", "kinetics"], default="nothing", help="kinetics: of I3D alone")
+    parser.add_argument("--width", type=int, default=FULL_WIDTH, help="channels of the first convolution")
+    parser.add_argument("--size", type=int, nargs=3, metavar=("SLICES", "ROWS", "COLUMNS"), help="of the input")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--seed", type=int, default=Recipe().seed)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
