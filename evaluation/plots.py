@@ -143,7 +143,8 @@ def _histogram(score: ScoreSummary) -> bytes:
         axes.set_xlabel("score")
         axes.set_ylabel("images")
         axes.set_xlim(0, 1)
-        axes.legend(loc="upper center", fontsize=8)
+        axes.set_ylim(top=1.25 * axes.get_ylim()[1])  # room for the legend
+        axes.legend(loc="upper center", fontsize=8, ncols=2)
 
     return _svg(draw, _SQUARE)
 

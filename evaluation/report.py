@@ -50,7 +50,7 @@ def report(record: Record, worst: Sequence[Row], picture_of: Callable[[str], Pat
     """
     loader = PackageLoader("evaluation", "")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= {"number": _number, "interval": _interval, "percent": _percent}
+    environment.filters |= {"number": _number, "interval": _interval, "percent": _percent, "percents": _percents}
     summary = record.summary
     return environment.get_template("report.html").render(
         record=record,
@@ -78,7 +78,7 @@ def headlines(summary: Summary) -> Iterator[Tile]:
             ("Sensitivity", score.decisions.sensitivity),
             ("Specificity", score.decisions.specificity),
         ):
-            yield Tile(title=title, value=_percent(share.value), note=_interval(share, _percent))
+            yield Tile(title=title, value=_percent(share.value), note=_percents(share))
     for name, region in summary.regions.items():
         yield Tile(title=f"Dice, {name}", value=_number(region.dice.value), note=_interval(region.dice))
     if summary.map_loss is not None:
@@ -88,7 +88,7 @@ def headlines(summary: Summary) -> Iterator[Tile]:
         yield Tile(title=f"Box AP at IoU {precision.iou:g}", value=_number(precision.mean))
     if summary.levels is not None:
         exact = summary.levels.exact
-        yield Tile(title="Exact level", value=_percent(exact.value), note=_interval(exact, _percent))
+        yield Tile(title="Exact level", value=_percent(exact.value), note=_percents(exact))
 
 
 def _case(row: Row, picture: bytes) -> Case:
@@ -100,7 +100,7 @@ def _case(row: Row, picture: bytes) -> Case:
     if row.level is not None:
         said.append(f"level {row.found_level}, truth {row.level}")
     encoded = base64.b64encode(picture).decode()
-    return Case(name=row.path, said=" · ".join(said), picture=f"data:image/png;base64,{encoded}")
+    return Case(name=Path(row.path).name, said=" · ".join(said), picture=f"data:image/png;base64,{encoded}")
 
 
 def _svg(drawing: bytes) -> str:
@@ -120,3 +120,7 @@ def _interval(estimate: Estimate, shown: Callable[[float | None], str] = _number
     if estimate.low is None:
         return estimate.note
     return f"{shown(estimate.low)} to {shown(estimate.high)}"
+
+
+def _percents(estimate: Estimate) -> str:
+    return _interval(estimate, _percent)
