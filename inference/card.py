@@ -196,6 +196,8 @@ class ModelCard:
         Of code and weights.
     weights : tuple of str
         Names of the weights it can use, as in `inference.weights`; empty where it needs none.
+    at_once : int
+        How many selections it can take together (`inference.registry.PipelineOfSeveral`), as is worth while on a GPU.
     """
 
     name: str
@@ -216,6 +218,7 @@ class ModelCard:
     references: tuple[str, ...] = ()
     licence: str = "Apache-2.0"
     weights: tuple[str, ...] = ()
+    at_once: int = 1
 
 
 NOT_FOR = (

@@ -4,14 +4,14 @@ Cards are imported with this module and cost nothing; a pipeline's networks and 
 is loaded, in the worker.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from inference.card import ModelCard, SettingValue, settled
 from inference.findings import Findings, Refusal
-from inference.pipelines import balaitous, lung_densitometry, lung_fields
+from inference.pipelines import balaitous, lung_densitometry, lung_fields, opacity_ensemble
 from inference.selected import Selected
 from inference.weights import Shelf
 
@@ -30,12 +30,20 @@ class Pipeline(Protocol[_Input]):
         """Run on the named torch device."""
 
 
+class PipelineOfSeveral(Pipeline[_Input], Protocol[_Input]):
+    """A pipeline that takes several sources at once, because a GPU is little slower for them than for one."""
+
+    def together(self, sources: Sequence[_Input], /, device: str) -> Sequence[Findings | Refusal]:
+        """Run on sources that it accepts; the outcomes in their order are those of one by one."""
+
+
 CARDS: Mapping[str, ModelCard] = MappingProxyType(
-    {card.name: card for card in (lung_densitometry.CARD, lung_fields.CARD, balaitous.CARD)}
+    {card.name: card for card in (lung_densitometry.CARD, lung_fields.CARD, opacity_ensemble.CARD, balaitous.CARD)}
 )
 _PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
     lung_densitometry.CARD.name: lung_densitometry.LungDensitometry,
     lung_fields.CARD.name: lung_fields.LungFields,
+    opacity_ensemble.CARD.name: opacity_ensemble.OpacityEnsemble,
     balaitous.CARD.name: balaitous.Balaitous,
 }
 
@@ -66,3 +74,11 @@ def load(name: str, *, weights: Path, settings: Mapping[str, SettingValue] | Non
     if not card.settings:
         return _PIPELINES[name](weights=weights)
     return _PIPELINES[name](weights=weights, settings=settled(card, settings or {}))
+
+
+def load_several(
+    name: str, *, weights: Path, settings: Mapping[str, SettingValue] | None = None
+) -> PipelineOfSeveral[Any]:
+    """Make a pipeline whose card says that it takes several sources at once; as `load` in all else."""
+    pipeline = load(name, weights=weights, settings=settings)
+    return cast("PipelineOfSeveral[Any]", pipeline)

@@ -18,7 +18,7 @@ from db.repository.intake import KnownInstance, ReceivedInstance
 from db.session import Database
 from inference.likeness import same_image
 from node.header import InstanceHeader
-from node.worker import die_with
+from node.worker_process import die_with
 
 logger = logging.getLogger(__name__)
 

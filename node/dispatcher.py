@@ -8,14 +8,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.exc import NoResultFound
+from sqlalchemy.orm import Session
 
 from db.faults import Trouble
 from db.files import Storage
-from db.repository import jobs
-from db.repository.jobs import NewResult, Retry, StartedJob, UnequalResultError
+from db.repository import jobs, starting
+from db.repository.jobs import NewResult, Retry, UnequalResultError
+from db.repository.starting import StartedJob
 from db.session import Database
 from dicom_out.context import SERIES_NUMBERS
+from inference.compute import CPU
 from inference.findings import Refusal
+from inference.registry import CARDS
 from node import wanted
 from node.config import Config
 from node.ending import Ending, Failure
@@ -75,27 +79,34 @@ class Dispatcher:
             self._conclude(*self._unrecorded.get_nowait())
         while self._accepting and (device := self._engine.free_device()) is not None:
             with self._database.write() as session:
-                job = jobs.start_next(session, device=device, now=datetime.now(UTC))
-            if job is None:
+                started = _start(session, device, now=datetime.now(UTC))
+            if not started:
                 break
-            logger.info("job %d starts on %s", job.id, device, extra={"action": "job", "job": job.id})
-            spec = self._spec(job)
-            try:
-                self._engine.submit(spec, device, self._ended)
-            except Exception as error:  # whatever it is, the attempt is counted already and must be concluded
-                logger.exception("job %d could not be started", job.id, extra={"action": "job", "job": job.id})
-                self._conclude(spec, Failure(ending=Ending.FAULT, message=f"could not be started: {error}"))
+            if not self._submit([self._spec(job) for job in started], device):
                 break
         if not self._unrecorded.empty():
             return datetime.now(UTC) + _RECORD_AGAIN
         if not self._accepting or self._engine.free_device() is None:
             return None
         with self._database.read() as session:
-            return jobs.next_retry_at(session)
+            return starting.next_retry_at(session)
 
     def close(self) -> None:
         """Start no more jobs."""
         self._accepting = False
+
+    def _submit(self, specs: list[JobSpec], device: str) -> bool:
+        """Hand jobs to the engine; say whether it took them."""
+        for spec in specs:
+            logger.info("job %d starts on %s", spec.job_id, device, extra={"action": "job", "job": spec.job_id})
+        try:
+            self._engine.submit(specs, device, self._ended)
+        except Exception as error:  # whatever it is, the attempt is counted already and must be concluded
+            for spec in specs:
+                logger.exception("job %d could not be started", spec.job_id, extra={"action": "job"})
+                self._conclude(spec, Failure(ending=Ending.FAULT, message=f"could not be started: {error}"))
+            return False
+        return True
 
     def _spec(self, job: StartedJob) -> JobSpec:
         root = self._storage.root
@@ -186,6 +197,17 @@ class Dispatcher:
             else:
                 record(session, spec.job_id, now=now, code=failure.ending.value, message=failure.message, retry=retry)
         logger.warning("job %d failed: %s", spec.job_id, failure.message, extra={"action": "job", "job": spec.job_id})
+
+
+def _start(session: Session, device: str, *, now: datetime) -> list[StartedJob]:
+    """Start the next job; on a GPU also those that its pipeline can take together with it."""
+    first = starting.start_next(session, device=device, now=now)
+    if first is None:
+        return []
+    card = CARDS.get(first.pipeline)
+    if card is None or card.at_once == 1 or device == CPU:
+        return [first]
+    return [first, *starting.start_alike(session, first, device=device, now=now, at_most=card.at_once - 1)]
 
 
 def _new_result(file: ResultFile) -> NewResult:

@@ -8,12 +8,13 @@ import errno
 import logging
 import pickle
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pebble import ProcessExpired
 
+from node.ahead import forget, infer_together
 from node.worker import JobOutcome, JobSpec
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,13 @@ class Failure:
 Run = Callable[[JobSpec, str], JobOutcome]
 
 
-def run_contained(run: Run, spec: JobSpec, device: str) -> bytes:
-    """Run a job in a worker; return its outcome or failure, pickled."""
-    return pickle.dumps(_run(run, spec, device))
+def run_contained(run: Run, specs: Sequence[JobSpec], device: str) -> bytes:
+    """Run jobs in a worker; return the outcome or failure of each, pickled."""
+    if len(specs) > 1:
+        infer_together(specs, device)
+    outcomes = [_run(run, spec, device) for spec in specs]
+    forget()
+    return pickle.dumps(outcomes)
 
 
 def _run(run: Run, spec: JobSpec, device: str) -> JobOutcome | Failure:

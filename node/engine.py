@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
-from node import worker
+from node import worker, worker_process
 from node.ending import Ending, Failure, Run, run_contained, words_for_death
 from node.worker import JobOutcome, JobSpec
 
@@ -33,6 +33,8 @@ _START_LIMIT_S = 120.0
 """A worker imports torch before its first job."""
 
 Done = Callable[[JobSpec, JobOutcome | Failure], None]
+Outcomes = Sequence[JobOutcome | Failure] | Failure
+"""Of each job, or why the worker gave none."""
 
 
 class LocalEngine:
@@ -62,7 +64,7 @@ class LocalEngine:
         memory_limit_mb: int = 0,
         log_level: str = "INFO",
         run: Run = worker.run,
-        start: Callable[[str, int, Any], None] = worker.start,
+        start: Callable[[str, int, Any], None] = worker_process.start,
     ) -> None:
         self._run = run
         self._seats = {
@@ -92,17 +94,19 @@ class LocalEngine:
         """Whether a job is running."""
         return any(seat.busy for seat in self._seats.values())
 
-    def submit(self, spec: JobSpec, device: str, done: Done) -> None:
-        """Run a job on a free device.
+    def submit(self, specs: Sequence[JobSpec], device: str, done: Done) -> None:
+        """Run a job, or several of one pipeline together, on a free device.
 
-        `done` is called from another thread when it ended; perhaps not if the engine was stopped before.
+        `done` is called for each from another thread when all ended; perhaps not if the engine was stopped before.
         """
 
-        def finished(outcome: JobOutcome | Failure) -> None:
+        def finished(outcomes: Outcomes) -> None:
             stopped = Failure(ending=Ending.STOPPED, message="stopped with the node")
-            done(spec, stopped if self._stopping.is_set() else outcome)
+            ended = [outcomes] * len(specs) if isinstance(outcomes, Failure) else outcomes
+            for spec, outcome in zip(specs, ended, strict=True):
+                done(spec, stopped if self._stopping.is_set() else outcome)
 
-        self._seats[device].submit(self._run, spec, finished)
+        self._seats[device].submit(self._run, specs, finished)
 
     def stop(self) -> None:
         """Kill every worker, with whatever it is doing and has started."""
@@ -127,7 +131,7 @@ class _Seat:
     def __init__(self, device: str, start: Callable[[Any], None], *, time_limit_s: float, memory_limit_mb: int) -> None:
         self.device = device
         self._start = start
-        self._time_limit_s = time_limit_s
+        self._time_limit_s = self._limit_s = time_limit_s
         self._memory_limit_mb = memory_limit_mb
         self._lock = threading.Lock()
         self._job: ProcessFuture[bytes] | None = None
@@ -146,8 +150,8 @@ class _Seat:
         """Start the worker."""
         self._pool.schedule(_nothing)
 
-    def submit(self, run: Run, spec: JobSpec, finished: Callable[[JobOutcome | Failure], None]) -> None:
-        """Run a job."""
+    def submit(self, run: Run, specs: Sequence[JobSpec], finished: Callable[[Outcomes], None]) -> None:
+        """Run jobs, one after the other."""
         if not self._pool.active:  # pebble gives a pool up whose worker died with nothing to do
             logger.warning("the worker of %s died while idle and is replaced", self.device, extra={"action": "engine"})
             self.close()
@@ -155,17 +159,17 @@ class _Seat:
         with self._lock:
             self._worker_pid, self._verdict = self._living_worker(), None
             self._starts_expected = self._starts.value + (0 if _lives(self._begun_pid.value) else 1)
-            self._submitted_at = time.monotonic()
+            self._submitted_at, self._limit_s = time.monotonic(), self._time_limit_s * len(specs)
             self._job = job = self._pool.schedule(
-                run_contained, args=[run, spec, self.device], timeout=self._time_limit_s
+                run_contained, args=[run, tuple(specs), self.device], timeout=self._limit_s
             )
 
         def ended(future: Future[bytes]) -> None:
-            outcome = self._outcome(future)
-            if isinstance(outcome, Failure) and outcome.ending.is_death and self._verdict is None:
+            outcomes = self._outcomes(future)
+            if isinstance(outcomes, Failure) and outcomes.ending.is_death and self._verdict is None:
                 self._kill_what_it_started(self._pid.value)
             self._job = None
-            finished(outcome)
+            finished(outcomes)
 
         job.add_done_callback(ended)
 
@@ -225,7 +229,7 @@ class _Seat:
         return Failure(ending=Ending.WORKER_DIED, message="the worker ended itself with status 0")
 
     def _without_worker(self) -> Failure | None:
-        if time.monotonic() - self._submitted_at < self._time_limit_s + _START_LIMIT_S:
+        if time.monotonic() - self._submitted_at < self._limit_s + _START_LIMIT_S:
             return None
         self._pool.stop()  # replaced before the next job
         return Failure(
@@ -239,13 +243,13 @@ class _Seat:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(worker_pid, signal.SIGKILL)
 
-    def _outcome(self, ended: Future[bytes]) -> JobOutcome | Failure:
+    def _outcomes(self, ended: Future[bytes]) -> Outcomes:
         try:
-            outcome: JobOutcome | Failure = pickle.loads(ended.result())  # noqa: S301 - our worker's bytes
+            outcomes: list[JobOutcome | Failure] = pickle.loads(ended.result())  # noqa: S301 - our worker's bytes
         except FutureTimeoutError:
             return self._verdict or Failure(
                 ending=Ending.TIME_LIMIT,
-                message=f"ran past engine.time_limit_s ({self._time_limit_s:.0f} s) and was killed",
+                message=f"ran past engine.time_limit_s ({self._limit_s:.0f} s) and was killed",
             )
         except ProcessExpired as error:
             return self._verdict or Failure(ending=Ending.WORKER_DIED, message=words_for_death(error))
@@ -253,7 +257,7 @@ class _Seat:
             return self._verdict or self._broken()
         except BaseException as error:  # noqa: BLE001 - a job that was cancelled, with a verdict
             return self._verdict or Failure(ending=Ending.FAULT, message=f"{type(error).__name__}: {error}")
-        return outcome
+        return outcomes
 
     def _broken(self) -> Failure:
         """Say what it means that the pool gave up: its worker died before it was known to have taken the job."""

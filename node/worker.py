@@ -4,33 +4,25 @@ Runs in a process that owns one device and may be killed at any moment: files ap
 run of the same job writes the same bytes.
 """
 
-import ctypes
-import logging
-import os
-import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydicom
-
 from db.files import Hashed, make_folder_durably, write_durably
 from inference.card import SettingValue
 from inference.compute import Limits, set_limits
 from inference.findings import Findings, Measurement, Refusal, SelectionRefusedError
+from node import ahead
 
 if TYPE_CHECKING:  # imported by the worker's own process alone
     from pydicom import Dataset
 
     from dicom_out.context import ResultContext
     from inference.selected import Selected
-
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,48 +117,6 @@ class Stopwatch:
         self.seconds[name] = round(time.perf_counter() - start, 4)
 
 
-def start(log_level: str, node_pid: int, pid: Any) -> None:  # noqa: ANN401 - a c_int that the node shares
-    """Prepare a worker process, import what every job needs, and tell the node who takes its jobs."""
-    enter(log_level, node_pid)
-    from dicom_out import build  # noqa: F401 - paid here once instead of in the first job
-    from inference import ct_lungs, registry  # noqa: F401 - paid here once instead of in the first job
-
-    pid.value = os.getpid()
-
-
-def enter(log_level: str, node_pid: int) -> None:
-    """Have this process die with the node, and leave signals to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with(node_pid)
-    os.setpgid(0, 0)  # so that what a pipeline starts can be ended with it
-    _offer_to_the_kernel()
-    quieten()
-    logging.basicConfig(level=log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s worker %(message)s")
-
-
-def quieten() -> None:
-    """Keep libraries from warning: what they say quotes the values of headers."""
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    logging.getLogger("highdicom").setLevel(logging.WARNING)
-
-
-def die_with(node_pid: int) -> None:
-    """Have the kernel kill this process when the thread that started it ends, which is at the end of the node."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != node_pid:
-        os._exit(1)  # the node died before the kernel was told
-
-
-def _offer_to_the_kernel() -> None:
-    """When memory runs out the kernel is to end a worker, which can be replaced, and not the node."""
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("500")
-
-
 def run(spec: JobSpec, device: str) -> JobOutcome:
     """Run one job.
 
@@ -192,37 +142,17 @@ def infer(spec: JobSpec, device: str, watch: Stopwatch) -> "tuple[Findings, Sele
     from inference import registry
     from inference.weights import WeightsRefusedError
 
+    if (done := ahead.ready(spec)) is not None:
+        return done
     set_limits(spec.limits)
     try:
         with watch.stage("load"):
-            loaded = _selection.load(spec)
+            loaded = ahead.selection.load(spec)
             pipeline = registry.load(spec.pipeline, weights=spec.weights, settings=spec.settings)
         with watch.stage("pipeline"):
             return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)
     except (SelectionRefusedError, WeightsRefusedError) as error:
         return error.refusal
-
-
-class _Selection:
-    """The selection that was loaded last, where the job that loaded it said that another would read it."""
-
-    def __init__(self) -> None:
-        self._paths: tuple[Path, ...] = ()
-        self._loaded: Selected | None = None
-
-    def load(self, spec: JobSpec) -> "Selected":
-        """Read the files of a job, unless they are in memory."""
-        from inference import registry, selected
-
-        loaded = self._loaded if self._paths == spec.paths else None
-        self._paths, self._loaded = (), None  # before the next is read: there is memory for one
-        loaded = loaded or selected.load(registry.CARDS[spec.pipeline], spec.paths)
-        if spec.keeps_selection:
-            self._paths, self._loaded = spec.paths, loaded
-        return loaded
-
-
-_selection = _Selection()
 
 
 def write(spec: JobSpec, findings: Findings, loaded: "Selected", watch: Stopwatch) -> JobOutcome:

@@ -178,8 +178,9 @@ class _IdleEngine(LocalEngine):
         """Return the one device until it has a job."""
         return "cpu" if self._taken is None else None
 
-    def submit(self, spec: JobSpec, device: str, done: Done) -> None:  # noqa: ARG002 - the engine's signature
+    def submit(self, specs: Sequence[JobSpec], device: str, done: Done) -> None:  # noqa: ARG002 - the engine's signature
         """Keep the job."""
+        (spec,) = specs
         self._taken = spec, done
 
     def end(self, outcome: JobOutcome) -> None:

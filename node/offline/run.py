@@ -14,7 +14,8 @@ from rich.progress import Progress
 
 from db.files import write_durably
 from inference.weights import Shelf
-from node import worker
+from node import worker_process
+from node import worker_process
 from node.console import as_json, progress
 from node.offline import folder, intake
 from node.offline.earlier import remove_results
@@ -95,7 +96,7 @@ class Run:
         out, pipeline = self._settings.out, self._settings.card.name
         folder.check(out, pipeline=pipeline, overwrite=self._overwrite)
         Shelf(self._settings.weights).require_for(pipeline)
-        worker.quieten()
+        worker_process.quieten()
         with progress() as bar:
             tasks = self._plan(self._read(place, bar))
             with folder.held(out, pipeline=pipeline, overwrite=self._overwrite):

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from inference.findings import Refusal
-from node import worker
+from node import worker_process
+from node import worker_process
 from node.worker import JobOutcome, JobSpec
 
 
@@ -47,7 +48,7 @@ def returns_what_is_wrong(spec: JobSpec, _device: str) -> object:
 
 def start(log_level: str, node_pid: int, pid: Any) -> None:
     """Start as a worker does, without the imports that cost time."""
-    worker.enter(log_level, node_pid)
+    worker_process.enter(log_level, node_pid)
     pid.value = os.getpid()
 
 

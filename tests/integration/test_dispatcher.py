@@ -4,11 +4,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from db import schema
@@ -42,10 +43,10 @@ class FakeEngine:
     def free_device(self):
         return None if self.running else "cpu"
 
-    def submit(self, spec, _device, done):
+    def submit(self, specs, _device, done):
         if self.broken:
             raise RuntimeError("no worker")
-        self.running = (spec, done)
+        self.running = (*specs, done)
 
     def end(self, outcome):
         (spec, done), self.running = self.running, None
@@ -63,6 +64,43 @@ def office(tmp_path):
     engine = FakeEngine()
     dispatcher = Dispatcher(database=database, storage=storage, engine=engine, config=Config(), on_ended=lambda: None)
     yield dispatcher, engine, database
+    database.close()
+
+
+class FakeGPU:
+    """An engine of one GPU whose runs end when the test says so."""
+
+    def __init__(self):
+        self.specs, self.done, self.device = (), None, "cuda:0"
+
+    def free_device(self):
+        return None if self.specs else self.device
+
+    def submit(self, specs, _device, done):
+        self.specs, self.done = specs, done
+
+    def end(self, *outcomes):
+        specs, self.specs = self.specs, ()
+        for spec, each in zip(specs, outcomes, strict=True):
+            self.done(spec, replace(each, results=()) if isinstance(each, JobOutcome) else each)
+
+
+@pytest.fixture
+def crowd(tmp_path):
+    """Five queued jobs, of which the third is of another pipeline."""
+    storage = Storage(tmp_path)
+    storage.prepare()
+    database = Database(f"sqlite:///{storage.database}")
+    schema.upgrade(database)
+    with database.write() as session:
+        jobs = [new_job(selection_hash=str(n), pipeline="q" if n == 2 else "p") for n in range(5)]
+        settled_study(session, NOW, *jobs)
+    engine = FakeGPU()
+    yield (
+        Dispatcher(database=database, storage=storage, engine=engine, config=Config(), on_ended=lambda: None),
+        engine,
+        database,
+    )
     database.close()
 
 
@@ -100,6 +138,45 @@ def test_what_is_loaded_is_kept_while_another_queued_job_reads_the_same_stack(of
     engine.end(outcome())
     dispatcher.run()
     assert not engine.running[0].keeps_selection
+
+
+@pytest.fixture
+def three_at_once(monkeypatch):
+    card = SimpleNamespace(at_once=3)
+    monkeypatch.setattr("node.dispatcher.CARDS", {"p": card})
+
+
+def test_a_gpu_gets_waiting_jobs_of_one_pipeline_together_and_each_its_own_end(crowd, three_at_once):
+    dispatcher, engine, database = crowd
+    dispatcher.run()
+    assert [spec.job_id for spec in engine.specs] == [1, 2, 4]
+    engine.end(outcome(), Failure(ending=Ending.FAULT, message="broken"), outcome())
+    assert states(database) == [
+        JobState.SUCCEEDED,
+        JobState.FAILED,
+        JobState.QUEUED,
+        JobState.SUCCEEDED,
+        JobState.QUEUED,
+    ]
+
+
+def test_a_cpu_gets_one_job_at_a_time(crowd, three_at_once):
+    dispatcher, engine, _ = crowd
+    engine.device = "cpu"
+    dispatcher.run()
+    assert [spec.job_id for spec in engine.specs] == [1]
+
+
+def test_jobs_that_died_together_are_tried_again_alone(crowd, three_at_once):
+    dispatcher, engine, database = crowd
+    dispatcher.run()
+    engine.end(*[Failure(ending=Ending.WORKER_DIED, message="killed")] * 3)
+    with database.write() as session:
+        for job in session.scalars(select(Job).where(Job.state == JobState.FAILED)):
+            job.not_before = NOW
+        session.execute(update(Job).where(Job.attempts == 0).values(ranks_at=NOW + timedelta(days=1)))
+    dispatcher.run()
+    assert [spec.job_id for spec in engine.specs] == [1]
 
 
 def test_a_job_is_told_the_settings_of_its_pipeline_and_what_networks_may_take(office):

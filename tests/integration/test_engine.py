@@ -78,7 +78,7 @@ def run(engine, pipeline, device="cpu", storage=Path()):
         outcomes.append(outcome)
         ended.set()
 
-    engine.submit(spec(pipeline, storage), device, done)
+    engine.submit([spec(pipeline, storage)], device, done)
     assert ended.wait(60)
     return outcomes[0]
 
@@ -92,7 +92,7 @@ def test_each_device_has_a_process_of_its_own_that_serves_many_jobs(engine):
 def test_a_busy_device_is_not_free(engine):
     ended = threading.Event()
     assert engine.free_device() == "cpu"
-    engine.submit(spec("work"), "cpu", lambda *_: ended.set())
+    engine.submit([spec("work")], "cpu", lambda *_: ended.set())
     assert engine.free_device() == "cuda:7"
     assert engine.busy
     assert ended.wait(60)
@@ -138,7 +138,7 @@ def test_an_outcome_that_is_none_is_a_fault_and_the_next_job_runs(start_engine, 
 
 def test_while_a_worker_is_killed_and_replaced_the_other_device_goes_on(engine):
     ended = threading.Event()
-    engine.submit(spec("hang-deaf"), "cpu", lambda *_: ended.set())
+    engine.submit([spec("hang-deaf")], "cpu", lambda *_: ended.set())
     finished = 0
     while not ended.is_set():
         assert run(engine, "who", "cuda:7").refusal is not None
@@ -186,7 +186,7 @@ def test_stopping_kills_what_runs_and_blames_nobody(start_engine):
     engine = start_engine(time_limit_s=60)
     outcomes = []
     workers = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    engine.submit(spec("hang-deaf"), "cpu", lambda _spec, outcome: outcomes.append(outcome))
+    engine.submit([spec("hang-deaf")], "cpu", lambda _spec, outcome: outcomes.append(outcome))
     engine.stop()
     assert all(outcome.ending is Ending.STOPPED for outcome in outcomes)
     assert not [p for p in psutil.wait_procs(workers, timeout=5)[1] if "spawn_main" in " ".join(p.cmdline())]
@@ -198,7 +198,7 @@ def test_workers_die_with_a_node_that_is_killed():
         "from tests.integration.test_engine import make_engine, run, spec\n"
         "engine = make_engine(time_limit_s=60)\n"
         "print(run(engine, 'who').refusal.code.split()[1], flush=True)\n"
-        "engine.submit(spec('hang'), 'cpu', lambda *_: None)\n"
+        "engine.submit([spec('hang')], 'cpu', lambda *_: None)\n"
         "time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:

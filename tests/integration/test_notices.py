@@ -139,8 +139,8 @@ class EngineOfOneJob:
     def free_device(self):
         return None if self.running else "cpu"
 
-    def submit(self, spec, _device, done):
-        self.running = (spec, done)
+    def submit(self, specs, _device, done):
+        self.running = (*specs, done)
 
 
 def test_the_worker_is_told_what_is_known_before_the_start_and_its_notice_is_recorded(tmp_path, database):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from db import schema
 from db.files import Storage
 from db.models import Job
-from db.repository import jobs
+from db.repository import jobs, starting
 from db.session import Database
 from db.states import JobState
 from inference import registry
@@ -131,7 +131,7 @@ def test_refused_jobs_run_again_when_their_weights_are_there_and_not_before(toy,
             session, NOW, new_job(pipeline="lung-densitometry"), new_job(selection_hash="b" * 64)
         )
         for job, code in ((wanting, "weights-missing"), (other, "slice-thickness")):
-            jobs.start_next(session, device="cpu", now=NOW)
+            starting.start_next(session, device="cpu", now=NOW)
             jobs.refuse(session, job, now=NOW, code=code, message="")
     done = CliRunner().invoke(app, ["models", "rerun"])
     assert done.exit_code == 0

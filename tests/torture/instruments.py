@@ -89,9 +89,9 @@ def _mark_running(marks: NodeMarks) -> None:
     """From a worker that takes a job, see `tests.torture.worker_under_test`, to an end that is committed."""
     submit, conclude = LocalEngine.submit, Dispatcher._conclude
 
-    def submitting(engine: LocalEngine, spec: JobSpec, device: str, done: Any) -> None:
+    def submitting(engine: LocalEngine, specs: Sequence[JobSpec], device: str, done: Any) -> None:
         marks.hand_over()
-        submit(engine, spec, device, done)
+        submit(engine, specs, device, done)
 
     def concluding(dispatcher: Dispatcher, spec: JobSpec, outcome: Any) -> None:
         conclude(dispatcher, spec, outcome)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from db.models import CommitmentTransaction, Delivery, Job
-from db.repository import commitments, deliveries, jobs
+from db.repository import commitments, deliveries, jobs, starting
 from db.repository.deliveries import Attempt
 from db.repository.jobs import NewResult
 from db.states import DeliveryState
@@ -21,7 +21,7 @@ def write(database):
     """Return a way to write; the object 1.9 was sent at noon, to a destination that is to confirm."""
     with database.write() as session:
         (job,) = settled_study(session, NOON, new_job(destinations=("pacs",)))
-        jobs.start_next(session, device="cpu", now=NOON)
+        starting.start_next(session, device="cpu", now=NOON)
         result = NewResult(
             kind="sr",
             sop_instance_uid="1.9",

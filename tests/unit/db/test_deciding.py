@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from db.models import Decision, Instance, Job, Revision, Study
-from db.repository import deciding, holding, intake, jobs, settling
+from db.repository import deciding, holding, intake, jobs, settling, starting
 from db.repository.settling import NewDecision
 from db.states import HoldReason, JobState, Outcome, SettleReason, StudyState
 from tests.rows import new_job
@@ -44,7 +44,7 @@ def settled(database, received):
             jobs=[new_job(instance_ids=ids)],
             decisions=[decision("p", job=0), decision("q")],
         )
-        jobs.start_next(session, device="cpu", now=NOON)
+        starting.start_next(session, device="cpu", now=NOON)
         jobs.succeed(session, 1, now=NOON, results=[], timings={}, summary={})
     return ids
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from db.models import Instance, Study
-from db.repository import deliveries, holding, intake, jobs, settling
+from db.repository import deliveries, holding, intake, jobs, settling, starting
 from db.repository.holding import NothingToResolveError, PatientIdentity
 from db.repository.jobs import NewResult
 from db.repository.resending import Choice, Resending
@@ -129,7 +129,7 @@ def test_results_are_about_the_patient_that_was_chosen(database, received, patie
         job = new_job(instance_ids=(1, 2))
         settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[job], decisions=[])
     with database.write() as session:
-        assert jobs.start_next(session, device="cpu", now=NOON).demographics_path == path
+        assert starting.start_next(session, device="cpu", now=NOON).demographics_path == path
 
 
 def test_a_study_that_changed_too_often_may_change_once_more(database, received):
@@ -229,7 +229,7 @@ def test_sending_results_again_warns_where_the_patient_was_corrected_since(datab
         intake.add(session, [received(1)])
         new = new_job(destinations=("one",), instance_ids=(1,))
         settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=[new], decisions=[])
-        job = jobs.start_next(session, device="cpu", now=NOON)
+        job = starting.start_next(session, device="cpu", now=NOON)
         jobs.succeed(session, job.id, now=NOON, results=[RESULT], timings={}, summary={})
         later = received(1, spool_name="x", dataset_sha256="f" * 64, received_at=NOON + timedelta(hours=1), **changes)
         intake.add(session, [later], same_images={"x"})

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from db import schema
 from db.models import Delivery, Job
-from db.repository import deliveries, intake, jobs, settling
+from db.repository import deliveries, intake, jobs, settling, starting
 from db.repository.jobs import NewResult, Retry, UnequalResultError
 from db.session import Database
 from db.states import DeliveryState, JobState, SettleReason
@@ -48,7 +48,7 @@ def queue(database, received):
 
 def start(database, now=NOON):
     with database.write() as session:
-        return jobs.start_next(session, device="cpu", now=now)
+        return starting.start_next(session, device="cpu", now=now)
 
 
 def test_a_job_knows_the_files_of_its_selection_in_order(database, received, queue):
@@ -80,7 +80,7 @@ def test_a_failed_job_waits_longer_each_time_and_ends_after_its_attempts(databas
     while (job := start(database, now)) is not None:
         with database.write() as session:
             jobs.fail(session, job.id, now=now, code="fault", message="x", retry=RETRY)
-            retry_at = jobs.next_retry_at(session)
+            retry_at = starting.next_retry_at(session)
         assert start(database, now) is None
         if retry_at is not None:
             waits.append((retry_at - now).total_seconds())
@@ -201,7 +201,7 @@ class JobLife(RuleBasedStateMachine):
     @rule()
     def start(self):
         with self.database.write() as session:
-            job = jobs.start_next(session, device="cpu", now=self.now)
+            job = starting.start_next(session, device="cpu", now=self.now)
         if job is not None:
             assert self.running is None
             self.running = job.id

@@ -5,7 +5,7 @@ from sqlalchemy import func, select, update
 
 from db.files import Storage
 from db.models import Delivery, Instance, Job
-from db.repository import intake, jobs, reruns, settling
+from db.repository import intake, jobs, reruns, settling, starting
 from db.repository.jobs import NewResult
 from db.states import DeliveryState, JobState, SettleReason
 from tests.rows import new_job
@@ -36,7 +36,7 @@ def refused(database, received):
         ids = [row.id for row in settling.instances(session, 1)]
         new = [new_job(instance_ids=tuple(ids))]
         (job,) = settling.settle(session, 1, reason=SettleReason.QUIET, now=NOON, jobs=new, decisions=[])
-        jobs.start_next(session, device="cpu", now=NOON)
+        starting.start_next(session, device="cpu", now=NOON)
         jobs.refuse(session, job, now=NOON, code="weights-missing", message="no weights", results=[result("notice", 1)])
     return job
 
@@ -48,7 +48,7 @@ def test_a_job_that_lacked_weights_runs_again_and_its_results_stand_beside_its_n
         assert reruns.requeue(session, [found.id], now=LATER) == 1
     with database.write() as session:
         assert reruns.refused(session, CODES) == []
-        started = jobs.start_next(session, device="cpu", now=NOON)
+        started = starting.start_next(session, device="cpu", now=NOON)
         assert (started.id, session.get(Job, refused).attempts) == (refused, 1)
         jobs.succeed(session, refused, now=NOON, results=[result("sr", 2), result("seg", 3)], timings={}, summary={})
     with database.read() as session:
@@ -88,7 +88,7 @@ def test_a_job_that_is_refused_again_tells_so_in_an_object_and_a_folder_of_its_o
         with database.write() as session:
             assert reruns.requeue(session, [refused], now=now) == 1
         with database.write() as session:
-            started = jobs.start_next(session, device="cpu", now=now)
+            started = starting.start_next(session, device="cpu", now=now)
             jobs.refuse(session, refused, now=now, code="coverage", message="too short")
         assert started.created_at == now
         folders.append(Storage(tmp_path).result_folder("1.2.3", "p", started.id, started.created_at))

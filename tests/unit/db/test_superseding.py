@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from db.models import Delivery, Instance, Job
-from db.repository import deliveries, intake, jobs, settling
+from db.repository import deliveries, intake, jobs, settling, starting
 from db.repository.jobs import NewResult, Retry
 from db.repository.resolving import Decision, Keep, resolve
 from db.states import DeliveryState, HoldReason, InstanceRole, JobState, SettleReason
@@ -32,7 +32,7 @@ class Revisions:
 
     def start(self):
         with self.database.write() as session:
-            return jobs.start_next(session, device="cpu", now=NOON)
+            return starting.start_next(session, device="cpu", now=NOON)
 
     def succeed(self, job, uid):
         result = NewResult(
@@ -274,7 +274,7 @@ def test_priority_puts_forward_and_waiting_makes_up_for_it(database, received):
     started = []
     for _ in range(3):
         with database.write() as session:
-            started.append(jobs.start_next(session, device="cpu", now=NOON).pipeline)
+            started.append(starting.start_next(session, device="cpu", now=NOON).pipeline)
     assert started == ["urgent", "routine", "urgent, much later"]
 
 

@@ -92,8 +92,8 @@ class EngineOfOneJob:
     def free_device(self):
         return None if self.running else "cpu"
 
-    def submit(self, spec, _device, done):
-        self.running = (spec, done)
+    def submit(self, specs, _device, done):
+        self.running = (*specs, done)
 
 
 @pytest.fixture
