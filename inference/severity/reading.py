@@ -72,11 +72,6 @@ class Reading:
     parameters: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
-    @property
-    def level(self) -> int:
-        """The most probable level, from 1; of equal ones the lowest."""
-        return int(self.levels.argmax()) + 1
-
 
 def read(prepared: Prepared, weights: Verified, *, device: str) -> Reading:
     """Run one network.
