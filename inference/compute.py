@@ -9,7 +9,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     import torch
+    from torch import nn
+
+    Network = TypeVar("Network", bound=nn.Module)
 
 CPU = "cpu"
 
@@ -67,6 +72,19 @@ def dtype_on(device: str) -> "torch.dtype":
     if precision is Precision.AUTO:
         precision = Precision.BFLOAT16 if _has_bfloat16_units(device) else Precision.FLOAT32
     return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
+
+
+def cast(network: "Network", dtype: "torch.dtype") -> "Network":
+    """Give convolutions and linear layers the type that they are computed with.
+
+    Autocast would do so for every batch anew, with the same result; it is still needed for what lies between.
+    """
+    from torch import nn
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            layer.to(dtype)
+    return network
 
 
 def prepare(device: str) -> None:

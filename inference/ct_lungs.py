@@ -51,12 +51,15 @@ class Lungs:
         Method and every setting of it.
     weights_sha256 : str or None
         Of R231; None for the classical mask.
+    warnings : tuple of str
+        How R231 was computed, where that was not as usual.
     """
 
     right: Mask
     left: Mask
     parameters: Mapping[str, str] = field(default_factory=lambda: CLASSICAL_PARAMETERS)
     weights_sha256: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def find_lungs(series: Series, *, weights_folder: Path, device: str) -> Lungs | Refusal:
@@ -113,8 +116,8 @@ def find_lungs_r231(series: Series, weights: Verified, *, device: str) -> Lungs 
     from inference.networks.r231 import LungMask
 
     hounsfield = upright(series.pixel_array, series.geometry)
-    labels = LungMask(weights, device=device)(np.ascontiguousarray(hounsfield, dtype=np.int16))
-    labels = upright(labels, series.geometry)
+    network = LungMask(weights, device=device)
+    labels = upright(network(hounsfield.astype(np.int16, copy=False)), series.geometry)
     voxel_ml = series.geometry.voxel_volume_ml
     volumes_ml = [float((labels == side).sum()) * voxel_ml for side in (1, 2)]
     if min(volumes_ml) < lung_air.MIN_LUNG_ML:
@@ -126,8 +129,9 @@ def find_lungs_r231(series: Series, weights: Verified, *, device: str) -> Lungs 
     return Lungs(
         right=labels == 1,
         left=labels == 2,
-        parameters={"lung_mask": "lungmask R231"},
+        parameters={"lung_mask": "lungmask R231", **network.parameters},
         weights_sha256=weights.sha256,
+        warnings=network.warnings,
     )
 
 

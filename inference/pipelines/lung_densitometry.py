@@ -165,7 +165,7 @@ class LungDensitometry:
             measurements=measured.lung(measured.lungs, Site(location=LUNG, laterality=BILATERAL)),
             regions=tuple(measured.regions(lungs.right, lungs.left)),
             heatmaps=(heatmap,),
-            warnings=(*ends, *_warnings(series, classical=lungs.weights_sha256 is None)),
+            warnings=(*ends, *lungs.warnings, *_warnings(series, classical=lungs.weights_sha256 is None)),
         )
 
 

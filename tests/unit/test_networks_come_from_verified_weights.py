@@ -16,6 +16,7 @@ MAKERS = (
     "torchxrayvision",
     "inference.networks",
 )
+MAKES_NONE = "lungmask.utils."  # what it does with arrays
 LOADERS = {"load_network", "load_predictor"}
 LOADS = {"load", "load_state_dict", "load_state_dict_from_url", "from_pretrained"}
 PACKAGES = ("inference", "node", "handlers", "dicom_out", "db", "phantom")
@@ -39,7 +40,11 @@ def imported(tree: ast.Module) -> dict[str, str]:
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             names |= {(alias.asname or alias.name).partition(".")[0]: alias.name for alias in node.names}
-    return {n: origin for n, origin in names.items() if any((origin + ".").startswith(f"{m}.") for m in MAKERS)}
+    return {
+        name: origin
+        for name, origin in names.items()
+        if any((origin + ".").startswith(f"{maker}.") for maker in MAKERS) and not origin.startswith(MAKES_NONE)
+    }
 
 
 def within_loader(tree: ast.Module) -> set[ast.AST]:

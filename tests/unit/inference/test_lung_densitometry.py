@@ -186,7 +186,7 @@ def test_r231_lungs_carry_the_hash_of_the_weights(r231, chest, chest_series, tmp
         assert hounsfield.dtype == np.int16
         return chest.right_lung.astype(np.uint8) + 2 * chest.left_lung.astype(np.uint8)
 
-    monkeypatch.setattr(LungMask, "apply", truth)
+    monkeypatch.setattr(LungMask, "__call__", truth)
     findings = LungDensitometry(tmp_path)(chest_series, "cpu")
     assert findings.algorithm.weights_sha256 == r231
     assert findings.algorithm.parameters["lung_mask"] == "lungmask R231"
