@@ -5,6 +5,7 @@ References
 Cohen, Psychol Bull 1968, 70:213-220 (kappa, distances weighted by their squares), as scikit-learn computes it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,13 +35,13 @@ class Levels:
 
 def compare(truth: Sequence[int], found: Sequence[int]) -> Levels:
     """Return how levels of the same images agree."""
-    from sklearn.metrics import cohen_kappa_score, confusion_matrix
+    from sklearn.metrics import cohen_kappa_score
 
-    names = sorted({*truth, *found})
+    names, pairs = sorted({*truth, *found}), Counter(zip(truth, found, strict=True))
     apart = [abs(one - other) for one, other in zip(truth, found, strict=True)]
     return Levels(
         names=tuple(names),
-        confusion=tuple(tuple(map(int, row)) for row in confusion_matrix(truth, found, labels=names)),
+        confusion=tuple(tuple(pairs[true, said] for said in names) for true in names),
         exact=share(apart.count(0), len(apart)),
         within_one=share(sum(distance <= 1 for distance in apart), len(apart)),
         kappa=float(cohen_kappa_score(truth, found, weights="quadratic")) if len(names) > 1 else None,

@@ -128,6 +128,7 @@ def _reliability(reliability: Reliability) -> bytes:
         for x, y, estimate in zip(reliability.score, share, reliability.positive, strict=True):
             axes.annotate(str(estimate.images), (x, y), (4, -9), textcoords="offset points", fontsize=7, color=_SOFT)
         _unit_square(axes, "mean score", "share of positive images")
+        axes.set_ylim(-0.07, 1.04)  # room for the numbers of images
 
     return _svg(draw, _SQUARE)
 

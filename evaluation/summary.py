@@ -166,4 +166,4 @@ def _notes(judged: Sequence[Row], settings: Settings) -> Iterator[str]:
     if len({row.threshold for row in judged}) > 1:
         yield "The threshold differs from image to image: give one with --threshold to judge decisions."
     if judged and len({row.patient for row in judged}) < len(judged):
-        yield "Some patients have several images: their images are no independent cases, so that whole patients are drawn."
+        yield "Some patients have several images: these are no independent cases, and whole patients are drawn."

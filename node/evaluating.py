@@ -25,7 +25,7 @@ from inference import registry
 from inference.card import ModelCard, SettingValue
 from inference.compute import Limits, set_limits
 from inference.weights import Shelf, combined_sha256
-from node import worker
+from node import worker_process
 from node.console import as_json, progress
 from node.offline import intake
 from node.offline.summary import place_of
@@ -99,7 +99,7 @@ def evaluate(request: Request) -> Record:
     """
     check_folder(request.out)
     started_at = datetime.now(UTC)
-    worker.quieten()
+    worker_process.quieten()
     set_limits(request.limits)
     pipeline = registry.load(request.card.name, weights=request.weights, settings=request.chosen)
     subject = Subject(card=request.card, pipeline=pipeline, device=request.device)
@@ -166,10 +166,9 @@ def _images(request: Request, bar: Progress) -> tuple[list[Image], list[Row]]:
 def _image(study: intake.Study, stack: Stack, patient: int) -> Image:
     paths = tuple(study.paths[instance.sop_instance_uid] for instance in stack.instances)
     first = stack.first
-    if len(paths) == 1:
-        names = (first.sop_instance_uid, plain_name(paths[0].name))
-    else:
-        names = (first.series_instance_uid, Path(place_of(paths)).name, study.study_instance_uid)
+    names = [first.sop_instance_uid, plain_name(paths[0].name)]
+    if len(paths) > 1:
+        names = [first.series_instance_uid, Path(place_of(paths)).name, study.study_instance_uid]
     return Image(paths=paths, uid=names[0], names=tuple(dict.fromkeys(names)), patient=patient)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from evaluation.boxes import Box
 
-_IMAGE_SUFFIX = re.compile(r"\.(dcm|dicom|ima|png|jpe?g|nii|nii\.gz)$", re.IGNORECASE)
+_IMAGE_SUFFIX = re.compile(r"(\.(dcm|dicom|ima|png|jpe?g|nii|nii\.gz))+$", re.IGNORECASE)
 
 
 class TruthError(Exception):

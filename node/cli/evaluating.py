@@ -28,7 +28,7 @@ _MOST_REASONS = 10
 _EPILOG = (
     "--truth is a folder of masks, DIR/IMAGE.png (CT: IMAGE.nii.gz) or DIR/REGION/IMAGE.png (DIR/right-lung/…), where "
     "IMAGE is the SOP Instance UID or the name of the image's file, of CT the Series Instance UID; or a CSV file whose "
-    "first line is image,label (0 or 1) or image,level or, as in Kaggle's RSNA file, patientId,x,y,width,height,Target. "
+    "first line is image,label (0 or 1) or image,level or, as Kaggle's RSNA has it, patientId,x,y,width,height,Target. "
     "Exit status: 0 something was judged, 3 nothing was, 1 an image failed or results could not be written, 2 a wrong "
     "argument, 130 broken off: the same command goes on. docs/evaluation.md tells the rest."
 )
