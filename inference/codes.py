@@ -18,6 +18,7 @@ ANATOMICAL = Code("91723000", "SCT", "Anatomical Structure")
 ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
 """CID 7150 Segmentation Property Categories, both."""
 OPACITY = Code("112001", "DCM", "Opacity")
+OPACITY_SHARE = Code("OPSHARE", SCHEME, "Opacity, share of lung")
 
 PERCENT = Code("%", "UCUM", "%")
 NO_UNITS = Code("1", "UCUM", "no units")

@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from inference.codes import ABNORMAL, ANATOMICAL, BILATERAL, LEFT, LUNG, OPACITY, PERCENT, RIGHT, SCHEME
+from inference.codes import (
+    ABNORMAL,
+    ANATOMICAL,
+    BILATERAL,
+    LEFT,
+    LUNG,
+    OPACITY,
+    OPACITY_SHARE,
+    PERCENT,
+    RIGHT,
+    SCHEME,
+)
 from inference.findings import Measurement, Purpose, Region, Site
 from inference.series import Series
 
@@ -33,7 +44,6 @@ _HIGH_ATTENUATION = _Band(Code("HAA600250", SCHEME, "High-attenuation area (-600
 _CONSOLIDATION = _Band(Code("CONS250", SCHEME, "Consolidation (> -250 HU, with vessels)"), -250, np.inf)
 _BANDS = (_EMPHYSEMA, _HIGH_ATTENUATION, _CONSOLIDATION)
 _MEAN_DENSITY = Code("MLD", SCHEME, "Mean lung density")
-_OPACITY_SHARE = Code("OPSHARE", SCHEME, "Opacity, share of lung")
 _VOLUME = Code("118565006", "SCT", "Volume")
 
 _ML = Code("mL", "UCUM", "mL")
@@ -100,7 +110,7 @@ class Densities:
 
     def _opacity_share(self, lung: Mask, site: Site | None) -> Measurement:
         share = 100 * float((self.opacity & lung).sum() / lung.sum())
-        return Measurement(concept=_OPACITY_SHARE, value=share, unit=PERCENT, site=site)
+        return Measurement(concept=OPACITY_SHARE, value=share, unit=PERCENT, site=site)
 
     def _side(self, right: Mask, left: Mask) -> Code:
         in_right, in_left = bool((self.opacity & right).any()), bool((self.opacity & left).any())

@@ -28,22 +28,23 @@ from inference.findings import (
 from inference.radiograph import Radiograph
 from inference.training_record import cross_validation, training_data
 from inference.weights import Shelf, combined_sha256
+from inference.xray_findings import area, doubts_about, not_frontal, unfit
 
 if TYPE_CHECKING:  # it brings torch
     from inference.lung_probabilities import LungProbabilities
 
 Mask = NDArray[np.bool_]
 
-_AREA = Code("42798000", "SCT", "Area")
 _SHARE_OF_IMAGE = Code("IMGSHARE", SCHEME, "Share of the image")
 _SHARE_OF_BOTH = Code("LUNGSHARE", SCHEME, "Share of both lung fields")
 _LUNG_PROBABILITY = Code("LUNGPROB", SCHEME, "Probability of lung")
-_MM2 = Code("mm2", "UCUM", "mm2")
 
 _INPUT = XRayInput(view_positions=("PA", "AP"), min_size=(256, 256))
 _WEIGHTS = "lung-fields"
 _ADULT_MM2 = (15_000.0, 110_000.0)
 """Both lungs on an image receptor, from the smallest to the largest adults with room on either side; our choice."""
+
+_REMEDY = "If it is one, state Patient Orientation (0020,0020), check the window, and send it again."
 
 CARD = ModelCard(
     name="lung-fields",
@@ -103,17 +104,7 @@ class LungFields:
 
     def accepts(self, radiograph: Radiograph) -> Refusal | None:
         """Say why the image does not fit, or None: it must be large enough, and show something."""
-        rows, columns = radiograph.pixel_array.shape[1:]
-        if rows < _INPUT.min_size[0] or columns < _INPUT.min_size[1]:
-            return Refusal(
-                code="image-too-small",
-                reason=f"The image has {rows} x {columns} pixels; at least {' x '.join(map(str, _INPUT.min_size))} "
-                "are needed.",
-                remedy="Send the image in its own size.",
-            )
-        if not radiograph.pixel_array.any():
-            return Refusal(code="empty-image", reason="All pixels have one value.", remedy="Send the image again.")
-        return None
+        return unfit(radiograph, _INPUT)
 
     def __call__(self, radiograph: Radiograph, device: str) -> Findings:
         """Find and measure both lungs.
@@ -143,7 +134,7 @@ class LungFields:
         masks = lung_masks(found)
         check = frontal_check(found, masks)
         if not check.is_frontal:
-            raise SelectionRefusedError(_not_frontal("; ".join(check.doubts)))
+            raise SelectionRefusedError(not_frontal(check.doubts, _REMEDY))
         return Findings(
             algorithm=Algorithm(
                 name=CARD.name,
@@ -159,14 +150,6 @@ class LungFields:
         )
 
 
-def _not_frontal(why: str) -> Refusal:
-    return Refusal(
-        code="not-frontal-chest",
-        reason=f"Not a frontal chest image: {why}.",
-        remedy="If it is one, state Patient Orientation (0020,0020), check the window, and send it again.",
-    )
-
-
 def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
     whole = max(1, int(np.count_nonzero(masks)))
     sides = (("right lung", masks[0], RIGHT_LUNG, RIGHT), ("left lung", masks[1], LEFT_LUNG, LEFT))
@@ -180,7 +163,7 @@ def _regions(masks: Mask, radiograph: Radiograph) -> Iterator[Region]:
             mask=mask[np.newaxis],
             site=Site(location=lung, laterality=side),
             measurements=(
-                *_area(pixels, radiograph),
+                *area(pixels, radiograph),
                 Measurement(concept=_SHARE_OF_BOTH, value=100 * pixels / whole, unit=PERCENT),
             ),
         )
@@ -201,26 +184,15 @@ def _heatmap(found: "LungProbabilities", radiograph: Radiograph) -> Heatmap:
 def _both(masks: Mask, radiograph: Radiograph) -> tuple[Measurement, ...]:
     pixels, site = int(np.count_nonzero(masks)), Site(location=LUNG, laterality=BILATERAL)
     share = Measurement(concept=_SHARE_OF_IMAGE, value=100 * pixels / masks[0].size, unit=PERCENT, site=site)
-    return (*_area(pixels, radiograph, site), share)
-
-
-def _area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tuple[Measurement, ...]:
-    """Return the area, where the size of a pixel is known."""
-    of_one = radiograph.pixel_area_mm2
-    return () if of_one is None else (Measurement(concept=_AREA, value=pixels * of_one, unit=_MM2, site=site),)
+    return (*area(pixels, radiograph, site), share)
 
 
 def _warnings(masks: Mask, radiograph: Radiograph) -> Iterator[str]:
     yield "The left lung includes the part behind the heart; gas under the diaphragm may be outlined with it."
-    if not radiograph.upright.is_stated:
-        yield "Patient Orientation is absent: right and left are those of an upright image, unmirrored."
-    if radiograph.pixel_area_mm2 is None:
-        yield "The size of a pixel is not known: areas are shares only."
-    for area in _area(int(np.count_nonzero(masks)), radiograph):
-        if not _ADULT_MM2[0] <= area.value <= _ADULT_MM2[1]:
+    yield from doubts_about(radiograph)
+    for both in area(int(np.count_nonzero(masks)), radiograph):
+        if not _ADULT_MM2[0] <= both.value <= _ADULT_MM2[1]:
             yield (
-                f"Both lungs measure {area.value:.0f} mm2, which no adult's do: the pixel spacing is not that of this "
+                f"Both lungs measure {both.value:.0f} mm2, which no adult's do: the pixel spacing is not that of this "
                 "image (was it scaled down?), or the outlines are wrong."
             )
-    if radiograph.is_window_ignored:
-        yield "The image's own window shows nothing; the whole range of its values was used instead."
