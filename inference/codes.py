@@ -21,4 +21,7 @@ OPACITY = Code("112001", "DCM", "Opacity")
 OPACITY_SHARE = Code("OPSHARE", SCHEME, "Opacity, share of lung")
 
 PERCENT = Code("%", "UCUM", "%")
+SLICES_USED = Code("SLICESUSED", SCHEME, "Slices of 5 mm used")
+"""Of `inference.resampled_ct`."""
+
 NO_UNITS = Code("1", "UCUM", "no units")

@@ -6,7 +6,7 @@ from pydicom.sr.coding import Code
 
 from inference.balaitous.demographics import AgeSource, Demographics
 from inference.balaitous.regressions import OUTCOMES, VIEWS, Scores
-from inference.codes import NO_UNITS, PERCENT, SCHEME
+from inference.codes import NO_UNITS, PERCENT, SCHEME, SLICES_USED
 from inference.findings import Measurement
 
 # Neither (122157, DCM, "Probability"), which they are not, nor (111012, DCM, "Certainty of Finding"), which names no
@@ -26,7 +26,6 @@ _AGES = {
 }
 _SEX_STATED = Code("SEXHEADER", SCHEME, "Sex used (1 male, 0 female), from Patient's Sex")
 _SEX_ASSUMED = Code("SEXASSUMED", SCHEME, "Sex assumed, between male and female")
-_SLICES = Code("SLICESUSED", SCHEME, "Slices of 5 mm used")
 _YEARS = Code("a", "UCUM", "year")
 
 
@@ -47,7 +46,7 @@ def told_measurements(patient: Demographics, slices: int) -> Iterator[Measuremen
     yield Measurement(concept=_AGES[patient.age_from], value=patient.age_years, unit=_YEARS)
     sex = _SEX_STATED if patient.is_sex_stated else _SEX_ASSUMED
     yield Measurement(concept=sex, value=patient.sex, unit=NO_UNITS)
-    yield Measurement(concept=_SLICES, value=slices, unit=NO_UNITS)
+    yield Measurement(concept=SLICES_USED, value=slices, unit=NO_UNITS)
 
 
 def _percent(concept: Code, share: float) -> Measurement:

@@ -55,7 +55,7 @@ CARD = ModelCard(
         "window_hu": "centre -400, width 1400, to 0..1",
         "mask": "voxels outside the lungs 0",
         "slices": "lungs cover 5 % of the slice or more; from feet to head; refused below 10",
-        "input": "padded to a square, resized to the network's input; published 60 x 112 x 112 and 64 x 224 x 224",
+        "input": "padded to a square, resized to what the weights are for; published 60 x 112 x 112, 64 x 224 x 224",
         "level": "highest softmax; of the mean, highest mean of both",
         "attention": "Grad-CAM of each network's level at its last convolutional block, highest value 1",
         "lung_ends": "warned above 5 cm2 on the outermost slice, refused from 80 % of the largest",
@@ -103,8 +103,8 @@ CARD = ModelCard(
 )
 
 _ALWAYS = (
-    "Levels and scores are uncalibrated, and mean what this site's networks were trained to: no probabilities.",
-    "The severity levels hold given COVID-19 only.",
+    "Uncalibrated: levels and scores mean what this site trained its networks to say.",
+    "Severity levels hold given COVID-19 only.",
 )
 
 
@@ -147,7 +147,7 @@ class CTSeverity:
         from inference.lung_regions import lung_regions, total_volume
         from inference.resampled_ct import resampled_ct
         from inference.severity.reading import read
-        from inference.severity.statements import disagreement, headlines, rest, voices
+        from inference.severity.statements import disagreement, headlines, of_each, other_levels, voices
 
         found = Shelf(self._weights).require(*CARD.weights)
         ct = resampled_ct(series, found[_LUNGS], device=device)
@@ -156,9 +156,14 @@ class CTSeverity:
         mean, *networks = voices(readings)
         lungs = lung_regions(ct)
         return Findings(
-            algorithm=_algorithm(found, [ct.parameters, *(reading.parameters for reading in readings.values())]),
+            algorithm=_algorithm(found, [ct.parameters, *_computed(readings)]),
             source_instances=series.sop_instance_uids,
-            measurements=(*headlines(mean), total_volume(lungs), *rest(mean, *networks)),
+            measurements=(
+                *headlines(mean),
+                total_volume(lungs),
+                *of_each(*networks, slices=len(prepared.kept)),
+                *other_levels(mean, *networks),
+            ),
             headlines=2,
             categories=tuple(said.answer for said in (mean, *networks)),
             regions=lungs,
@@ -209,6 +214,11 @@ def _warnings(prepared: "Prepared", readings: "Mapping[str, Reading]", ct: "Resa
         if reading.attention is None:
             yield f"No attention map of {name}: nothing in its last block speaks for its level."
     yield from dict.fromkeys((*ct.warnings, *(line for reading in readings.values() for line in reading.warnings)))
+
+
+def _computed(readings: "Mapping[str, Reading]") -> Iterator[Mapping[str, str]]:
+    for name, reading in readings.items():
+        yield {**reading.parameters, f"input_{name.lower()}": " x ".join(map(str, reading.size))}
 
 
 def _algorithm(found: Mapping[str, Verified], parts: Sequence[Mapping[str, str]]) -> Algorithm:

@@ -60,6 +60,8 @@ class Reading:
         Sigmoid.
     attention : Attention or None
         None where nothing in the last block speaks for the predicted level.
+    size : tuple of 3 int
+        Slices, rows and columns of the network's input.
     parameters : Mapping[str, str]
         For `Algorithm.parameters`.
     warnings : tuple of str
@@ -69,6 +71,7 @@ class Reading:
     levels: NDArray[np.float64]
     covid: float
     attention: Attention | None
+    size: tuple[int, int, int]
     parameters: Mapping[str, str]
     warnings: tuple[str, ...] = ()
 
@@ -101,6 +104,7 @@ def read(prepared: Prepared, weights: Verified, *, device: str) -> Reading:
         levels=(odds / odds.sum())[order],
         covid=float(1 / (1 + np.exp(-covid[0]))),
         attention=None if values is None else Attention(values=values, cells=cells, size=size),
+        size=size,
         parameters=said.parameters,
         warnings=said.warnings,
     )

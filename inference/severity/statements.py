@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from inference.codes import PERCENT, SCHEME
+from inference.codes import NO_UNITS, PERCENT, SCHEME, SLICES_USED
 from inference.findings import Category, Measurement
 from inference.severity.network import LEVELS
 from inference.severity.reading import Reading
 
-_MEAN = "mean of LTC and I3D"
 _ANSWERS = tuple(Code(f"SEVLEVEL{n}", SCHEME, f"Level {n} of {LEVELS}") for n in range(1, LEVELS + 1))
 _FAR_APART = 2
 """Levels between which two networks are worth a warning; our choice."""
@@ -46,9 +45,9 @@ class Said:
 
     @property
     def answer(self) -> Category:
-        """The level, and its share as confidence."""
+        """The level; its share is a number beside it, as a certainty it is not."""
         concept = Code(f"{self.code}SEVERITY", SCHEME, f"Severity, {self.name}")
-        return Category(concept=concept, value=_ANSWERS[self.level - 1], confidence=float(self.levels.max()))
+        return Category(concept=concept, value=_ANSWERS[self.level - 1])
 
     def share(self, level: int) -> Measurement:
         """Return the share of a level."""
@@ -66,7 +65,7 @@ def voices(readings: Mapping[str, Reading]) -> tuple[Said, ...]:
     each = [Said(code=name, name=name, levels=said.levels, covid=said.covid) for name, said in readings.items()]
     mean = Said(
         code="MEAN",
-        name=_MEAN,
+        name="mean",
         levels=np.mean([said.levels for said in each], axis=0),
         covid=float(np.mean([said.covid for said in each])),
     )
@@ -74,16 +73,21 @@ def voices(readings: Mapping[str, Reading]) -> tuple[Said, ...]:
 
 
 def headlines(mean: Said) -> tuple[Measurement, Measurement]:
-    """Return the mean's level with its share, and its score for COVID-19."""
+    """Return the share of the mean's level, and its score for COVID-19."""
     return mean.share(mean.level), mean.covid_score
 
 
-def rest(mean: Said, *networks: Said) -> Iterator[Measurement]:
-    """Yield every other number: scores for COVID-19 before levels."""
+def of_each(*networks: Said, slices: int) -> Iterator[Measurement]:
+    """Yield the share of each network's own level, how many slices they were shown, and their scores for COVID-19."""
+    yield from (network.share(network.level) for network in networks)
+    yield Measurement(concept=SLICES_USED, value=slices, unit=NO_UNITS)
     yield from (network.covid_score for network in networks)
-    yield from (mean.share(level) for level in range(1, LEVELS + 1) if level != mean.level)
-    for network in networks:
-        yield from (network.share(level) for level in range(1, LEVELS + 1))
+
+
+def other_levels(*voices: Said) -> Iterator[Measurement]:
+    """Yield the share of every level that is not the one said."""
+    for said in voices:
+        yield from (said.share(level) for level in range(1, LEVELS + 1) if level != said.level)
 
 
 def disagreement(*networks: Said) -> tuple[str, ...]:
