@@ -91,7 +91,8 @@ class _Labelling(nn.Module):
         self._network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._network(images).argmax(1).to(torch.uint8)
+        logits: Tensor = self._network(images)
+        return logits.argmax(1).to(torch.uint8)
 
 
 def _prepared(hounsfield: NDArray[Any]) -> tuple[NDArray[Any], Sequence[int]]:
@@ -142,7 +143,7 @@ def _network(weights: Verified, device: str) -> UNet:
 
 
 def _quickened(network: UNet) -> UNet:
-    """Mix channels before an image is enlarged and not after: the same, as both are linear, with a quarter of the work."""
+    """Mix channels before an image is enlarged, not after: the same, as both are linear, for a quarter of the work."""
     for step in network.up_path:
         step.up = nn.Sequential(*reversed(step.up))
     return network
