@@ -15,7 +15,6 @@ from rich.progress import Progress
 from db.files import write_durably
 from inference.weights import Shelf
 from node import worker_process
-from node import worker_process
 from node.console import as_json, progress
 from node.offline import folder, intake
 from node.offline.earlier import remove_results

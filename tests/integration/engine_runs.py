@@ -12,7 +12,6 @@ from typing import Any
 
 from inference.findings import Refusal
 from node import worker_process
-from node import worker_process
 from node.worker import JobOutcome, JobSpec
 
 
