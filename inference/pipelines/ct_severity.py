@@ -55,7 +55,7 @@ CARD = ModelCard(
         "window_hu": "centre -400, width 1400, to 0..1",
         "mask": "voxels outside the lungs 0",
         "slices": "lungs cover 5 % of the slice or more; from feet to head; refused below 10",
-        "input": "padded to a square, resized to what the weights are for; published 60 x 112 x 112, 64 x 224 x 224",
+        "input": "padded to a square, resized to what the weights are for; by default 60 x 112 x 112, 64 x 224 x 224",
         "level": "highest softmax; of the mean, highest mean of both",
         "attention": "Grad-CAM of each network's level at its last convolutional block, highest value 1",
         "lung_ends": "warned above 5 cm2 on the outermost slice, refused from 80 % of the largest",
