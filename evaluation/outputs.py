@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from math import isfinite
 
 import numpy as np
@@ -30,7 +31,7 @@ class Outputs:
     score, level : str or None
         Meaning of a measurement or category about the whole image; a score is in [0, 1] or in %.
     masks : tuple of str
-        Labels of regions.
+        Labels of regions, or purposes ("opacity", "lungs"), which mean all regions that have them.
     map : str or None
         Label of a heatmap of probabilities.
     threshold : float or None
@@ -55,6 +56,8 @@ class Outputs:
 
 
 DEFAULTS: Mapping[str, Outputs] = {
+    "balaitous": Outputs(score="COVID-19, uncalibrated score"),
+    "ct-severity": Outputs(level="Severity, mean of both networks"),
     "lung-densitometry": Outputs(masks=("right lung", "left lung")),
     "lung-fields": Outputs(masks=("right lung", "left lung")),
     "opacity-ensemble": Outputs(score="Opacity probability", masks=("opacity",), map="opacity probability"),
@@ -90,7 +93,7 @@ class Prediction:
 def read_out(findings: Findings, source: Selected, outputs: Outputs) -> Prediction:
     """Take from findings what is judged."""
     shape = source.pixel_array.shape
-    regions = {region.label: region.mask for region in findings.regions}
+    regions = _regions(findings)
     masks = {name: regions.get(name, np.zeros(shape, dtype=bool)) for name in outputs.masks}
     values, heat = _numbers(findings), _map(findings, source, outputs.map)
     score = values.get((outputs.score or "").casefold())
@@ -109,6 +112,14 @@ def read_out(findings: Findings, source: Selected, outputs: Outputs) -> Predicti
     )
 
 
+def _regions(findings: Findings) -> dict[str, Mask]:
+    """Return masks by label, and by purpose those of all regions that have it, as of opacity on either side."""
+    masks = {region.label: region.mask for region in findings.regions}
+    for purpose in {region.purpose for region in findings.regions}:
+        masks[purpose.value] = reduce(np.logical_or, (r.mask for r in findings.regions if r.purpose is purpose))
+    return masks
+
+
 def check_names(findings: Findings, prediction: Prediction, outputs: Outputs) -> None:
     """See that at least one of the names is right.
 
@@ -122,7 +133,7 @@ def check_names(findings: Findings, prediction: Prediction, outputs: Outputs) ->
     there = {
         "--score": [m.concept.meaning for m in findings.measurements]
         + [c.concept.meaning for c in findings.categories],
-        "--mask": [region.label for region in findings.regions],
+        "--mask": list(_regions(findings)),
         "--map": [heatmap.label for heatmap in findings.heatmaps],
     }
     listed = "; ".join(f"{option} {' | '.join(map(repr, names))}" for option, names in there.items() if names)
@@ -143,7 +154,7 @@ def _numbers(findings: Findings) -> dict[str, float]:
 
 
 def _level(findings: Findings, name: str | None) -> int | None:
-    """Return a level: a measurement's whole number, or the only number in a category's answer."""
+    """Return a level: a measurement's whole number, or the first number in a category's answer."""
     if name is None:
         return None
     for measurement in findings.measurements:
@@ -151,7 +162,7 @@ def _level(findings: Findings, name: str | None) -> int | None:
             return int(measurement.value)
     for category in findings.categories:
         digits = _DIGITS.findall(category.value.meaning)
-        if category.concept.meaning.casefold() == name.casefold() and len(digits) == 1:
+        if category.concept.meaning.casefold() == name.casefold() and digits:
             return int(digits[0])
     return None
 

@@ -91,7 +91,8 @@ def _known(
     for line, row in enumerate(rows, start=2):
         if any(row.values()):
             with _told(f"line {line}", wrong):
-                values[_image(row, name)].append(read(row))
+                image, value = _image(row, name), read(row)
+                values[image].append(value)
     found = {}
     for image, of_image in values.items():
         with _told(image, wrong):

@@ -17,7 +17,7 @@ from inference.radiograph import load
 from node.offline.export import write_volume
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
-from tests.radiographs import xray_dataset
+from tests.radiographs import write_xray
 
 LUNGS = ("right lung", "left lung")
 
@@ -32,9 +32,7 @@ def png(path, shape=(8, 10), at=(2, 3)):
 
 @pytest.fixture
 def radiograph(tmp_path):
-    dataset = xray_dataset(np.arange(80, dtype=np.uint16).reshape(8, 10))
-    dataset.save_as(tmp_path / "x.dcm", enforce_file_format=True)
-    return load(tmp_path / "x.dcm")
+    return load(write_xray(tmp_path / "x.dcm", np.arange(80, dtype=np.uint16).reshape(8, 10)))
 
 
 @pytest.fixture(scope="module")
