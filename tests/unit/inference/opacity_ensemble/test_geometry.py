@@ -1,0 +1,162 @@
+"""What experts, masks and map mark lies on the stored pixels of any image, however it is stored.
+
+The networks are made by hand and mark bright places; all that is done before and after them is what runs on patients.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inference import radiograph, registry
+from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768, REFINE
+from tests.narrow_ensemble import PIPELINE
+from tests.radiographs import write_xray
+
+ORIENTATIONS = {
+    ("L", "F"): lambda a: a,
+    ("R", "F"): lambda a: a[:, ::-1],
+    ("L", "H"): lambda a: a[::-1],
+    ("R", "H"): lambda a: a[::-1, ::-1],
+    ("F", "L"): lambda a: a.T,
+    ("F", "R"): lambda a: a[:, ::-1].T,
+    ("H", "L"): lambda a: a[::-1].T,
+    ("H", "R"): lambda a: a[::-1, ::-1].T,
+}
+"""How an upright image is stored."""
+_SIDES = {CONVNEXT: 336, NNUNET_336: 336, NNUNET_768: 768}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An upright image with a bright rectangle, and how it is stored."""
+
+    shape: tuple[int, int]
+    top: float
+    left: float
+    orientation: tuple[str, str] = ("L", "F")
+    photometric: str = "MONOCHROME2"
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        starts = [round(share * length * 0.7) for share, length in zip((self.top, self.left), self.shape, strict=True)]
+        sizes = [max(24, round(0.2 * length)) for length in self.shape]
+        rows, columns = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+        return rows, columns
+
+    @property
+    def truth(self) -> np.ndarray:
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self.box] = True
+        return ORIENTATIONS[self.orientation](mask)
+
+    def write(self, path):
+        y, x = np.indices(self.shape)
+        grey = (1600 * ((7 * x + 13 * y) % 101) / 100).astype(np.uint16)  # even in all parts, so that edges are alike
+        grey[self.box] = 4000
+        stored = np.ascontiguousarray(ORIENTATIONS[self.orientation](grey))
+        if self.photometric == "MONOCHROME1":
+            stored = 4000 - stored
+        changes = {"PatientOrientation": list(self.orientation), "PhotometricInterpretation": self.photometric}
+        return write_xray(path, stored, changes)
+
+
+planted = st.builds(
+    Planted,
+    shape=st.tuples(st.integers(256, 700), st.integers(256, 700)),
+    top=st.floats(0, 1),
+    left=st.floats(0, 1),
+    orientation=st.sampled_from(list(ORIENTATIONS)),
+    photometric=st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
+)
+
+
+@pytest.fixture(scope="module")
+def pipeline(weights):
+    return registry.load(PIPELINE, weights=weights, settings={"threshold": 0.0})
+
+
+@pytest.fixture(scope="module")
+def look(pipeline, tmp_path_factory):
+    path = tmp_path_factory.mktemp("planted") / "xray.dcm"
+
+    def run(image: Planted):
+        source = radiograph.load(image.write(path))
+        assert pipeline.accepts(source) is None
+        return source, pipeline
+
+    return run
+
+
+def centre(mask: np.ndarray) -> np.ndarray:
+    return np.argwhere(mask).mean(axis=0)
+
+
+def extent(mask: np.ndarray) -> np.ndarray:
+    """First and last marked row and column."""
+    marked = np.argwhere(mask)
+    return np.concatenate([marked.min(axis=0), marked.max(axis=0)])
+
+
+def check_experts(image: Planted, maps) -> None:
+    """See that each expert marks the rectangle, its middle within half of the expert's own pixels."""
+    truth = image.truth
+    for name, values in maps.items():
+        assert values.shape == truth.shape
+        pixel = max(1.0, *(length / _SIDES[name] for length in truth.shape)) if name != REFINE else 1.0
+        assert np.abs(centre(values >= 0.5) - centre(truth)).max() <= 0.5 * pixel, name
+        assert np.abs(extent(values >= 0.5) - extent(truth)).max() <= np.ceil(pixel), name
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(planted)
+def test_experts_mark_what_is_there_on_images_of_any_size_aspect_photometry_and_orientation(look, image):
+    source, pipeline = look(image)
+    check_experts(image, pipeline.experts(source, "cpu"))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Planted(shape=(256, 256), top=0.5, left=0.5, photometric="MONOCHROME1"),
+        Planted(shape=(257, 769), top=0.0, left=1.0, orientation=("F", "L")),
+        Planted(shape=(780, 260), top=1.0, left=0.0, orientation=("H", "R")),
+        Planted(shape=(2501, 2043), top=0.3, left=0.8, orientation=("R", "F"), photometric="MONOCHROME1"),
+    ],
+    ids=["tiny", "wide", "tall", "large"],
+)
+def test_mask_map_and_lungs_lie_where_the_image_shows_them(look, image):
+    source, pipeline = look(image)
+    findings = pipeline(source, "cpu")
+    truth = image.truth
+    opacity = np.any([r.mask[0] for r in findings.regions if r.label.endswith("opacity")], axis=0)
+    assert np.abs(extent(opacity) - extent(truth)).max() <= np.ceil(max(1.0, *(n / 336 for n in truth.shape)))
+    (heatmap,) = findings.heatmaps
+    assert heatmap.values.shape == source.pixel_array.shape
+    assert heatmap.grid == source.geometry
+    assert np.array_equal(heatmap.values[0] >= 0.5, opacity)
+    upright = image.orientation
+    regions = {region.label: ORIENTATIONS_BACK[upright](region.mask[0]) for region in findings.regions}
+    columns = [centre(regions[f"{side} lung"])[1] for side in ("right", "left")]
+    assert columns[0] < image.shape[1] / 2 < columns[1]
+    near = [abs(centre(regions[f"{side} lung"])[0] - image.shape[0] / 2) for side in ("right", "left")]
+    assert max(near) <= 1.0
+
+
+ORIENTATIONS_BACK = {
+    ("L", "F"): lambda a: a,
+    ("R", "F"): lambda a: a[:, ::-1],
+    ("F", "L"): lambda a: a.T,
+    ("H", "R"): lambda a: a.T[::-1, ::-1],
+}
+"""How those that are stored so are turned upright."""
+
+
+def test_opacity_is_named_after_the_patient_s_side(look):
+    for left, side in ((0.1, "right"), (0.9, "left")):
+        for orientation in (("L", "F"), ("R", "F"), ("H", "L")):
+            source, pipeline = look(Planted(shape=(400, 400), top=0.5, left=left, orientation=orientation))
+            labels = [region.label for region in pipeline(source, "cpu").regions]
+            assert labels == [f"{side} opacity", "right lung", "left lung"]
