@@ -43,6 +43,10 @@ viewers: $(STAMP) ## every kind of result in OHIF, in a real browser; writes doc
 	@$(BIN)/python -m tests.viewers.ohif
 	@REQUIRE_PEERS=1 VIEWERS_EVIDENCE=docs $(BIN)/python -m pytest tests/viewers $(ARGS)
 
+.PHONY: learn
+learn: $(STAMP) ## train narrow networks on phantoms and run whole pipelines with them; writes docs/evidence/learn.json
+	@OMP_NUM_THREADS=1 LEARN_EVIDENCE=docs/evidence/learn.json $(BIN)/python -m pytest tests/learn $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder of DICOM files>
 	@$(BIN)/opacity-node bench turnaround $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/turnaround.json $(ARGS)
