@@ -57,7 +57,7 @@ class Outputs:
 
 DEFAULTS: Mapping[str, Outputs] = {
     "balaitous": Outputs(score="COVID-19, uncalibrated score"),
-    "ct-severity": Outputs(level="Severity, mean of both networks"),
+    "ct-severity": Outputs(level="Severity, mean"),
     "lung-densitometry": Outputs(masks=("right lung", "left lung")),
     "lung-fields": Outputs(masks=("right lung", "left lung")),
     "opacity-ensemble": Outputs(score="Opacity probability", masks=("opacity",), map="opacity probability"),
