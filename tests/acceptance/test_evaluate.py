@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from phantom.cxr import make_radiograph
 from phantom.cxr_dicom import lateral, to_dataset, turned
 from phantom.dicom import write
 
+REPOSITORY = Path(__file__).parents[2]
 ORIENTATIONS = (("L", "F"), ("F", "L"))
 
 
@@ -208,6 +210,22 @@ def test_an_argument_that_cannot_be_is_told_with_what_can(refused, tmp_path, pha
     flat = tmp_path / "flat"
     shutil.copytree(phantoms / "truth" / "left-lung", flat)
     assert said in refused(*arguments, truth=flat)
+
+
+def test_the_lines_of_the_page_make_images_of_pictures(tmp_path, monkeypatch):
+    (block,) = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "evaluation.md").read_text(), flags=re.DOTALL)
+    phantom = make_radiograph(rows=384, columns=385, spacing_mm=0.96, seed=13)
+    for folder, pixels in (("pictures", phantom.pixels // 16), ("masks", phantom.right_lung | phantom.left_lung)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(pixels.astype(np.uint8) * np.uint8(255 if folder == "masks" else 1)).save(
+            tmp_path / folder / "patient7.png"
+        )
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs/evaluation.md", "exec"), {})  # noqa: S102 - it is ours, and this is its test
+    result = invoke("--images", "images", "--truth", "masks")
+    assert result.exit_code == 0, result.output
+    found = record(tmp_path / "evaluation-lung-fields")["results"]["regions"]["right lung + left lung"]
+    assert found["dice"]["value"] > 0.93
 
 
 def test_the_help_tells_the_forms_of_truth():
