@@ -22,11 +22,13 @@ from phantom.ct import ChestPhantom
 from tests.slots import pinned
 
 LTC_SLOT, I3D_SLOT = "ct-severity-ltc", "ct-severity-i3d"
+LTC_SEED, I3D_SEED = 10, 4
+"""Of networks whose maps show something of the phantom."""
 _R231 = b"no weights: the lungs are planted"
 
 
 def random_network(
-    make: Callable[..., SeverityNetwork], seed: int, *, width: int = 4, size: tuple[int, int, int] = (16, 64, 64)
+    make: Callable[..., SeverityNetwork], seed: int, *, width: int = 4, size: tuple[int, int, int] = (16, 32, 48)
 ) -> SeverityNetwork:
     """Return a network for inference whose every value is random, and none so small that all answers are alike."""
     torch.manual_seed(seed)
@@ -71,7 +73,7 @@ def fill_shelf(monkeypatch: pytest.MonkeyPatch, folder: Path, *, outputs: tuple[
     """Install narrow networks of random weights, and something in the place of R231."""
     folder.mkdir(exist_ok=True)
     records = {}
-    for name, make, seed in ((LTC_SLOT, LTC, 1), (I3D_SLOT, I3D, 2)):
+    for name, make, seed in ((LTC_SLOT, LTC, LTC_SEED), (I3D_SLOT, I3D, I3D_SEED)):
         slot = manifest.SLOTS[name]
         path = folder / slot.file
         torch.save(random_network(make, seed).state_dict(), path)
