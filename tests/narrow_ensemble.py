@@ -98,7 +98,10 @@ def _nnunet_folder(folder: Path, side: int) -> Path:
     (folder / "fold_0").mkdir(parents=True)
     for name, content in (("plans.json", said), ("dataset.json", _DATASET)):
         (folder / name).write_text(json.dumps(content))
-    torch.save(checkpoint(bright_nnunet().state_dict()), folder / "fold_0" / "checkpoint_final.pth")
+    saved = checkpoint(bright_nnunet().state_dict()) | {
+        "inference_allowed_mirroring_axes": None
+    }  # a quarter of the time
+    torch.save(saved, folder / "fold_0" / "checkpoint_final.pth")
     return folder
 
 
@@ -114,7 +117,7 @@ def _files(folder: Path, opacity_score: float) -> dict[str, Path]:
     }
     for name, state in states.items():
         torch.save(state, folder / name)
-    sides = {"nnunet-336": 336, "nnunet-768": 768, "nnunet-refine": 128}
+    sides = {"nnunet-336": 336, "nnunet-768": 768, "nnunet-refine": 256}
     return {name: folder / name for name in states} | {
         f"opacity-ensemble-{name}": _nnunet_folder(folder / name, side) for name, side in sides.items()
     }

@@ -125,7 +125,7 @@ def test_experts_mark_what_is_there_on_images_of_any_size_aspect_photometry_and_
 @pytest.mark.parametrize(
     "image",
     [
-        Planted(shape=(256, 256), top=0.5, left=0.5, photometric="MONOCHROME1"),
+        Planted(shape=(256, 256), top=0.5, left=0.1, photometric="MONOCHROME1"),
         Planted(shape=(257, 769), top=0.0, left=1.0, orientation=("F", "L")),
         Planted(shape=(780, 260), top=1.0, left=0.0, orientation=("H", "R")),
         Planted(shape=(2501, 2043), top=0.3, left=0.8, orientation=("R", "F"), photometric="MONOCHROME1"),
