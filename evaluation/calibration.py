@@ -5,7 +5,7 @@ The source gives every expert a weight in inverse proportion to its weighted log
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ _FEW = 14
 """Studies that the source calibrated on; fewer are said to be few."""
 
 
+@runtime_checkable
 class GivesExperts(Protocol):
     """A pipeline whose experts can be asked one by one, as `opacity-ensemble` can."""
 

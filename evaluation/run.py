@@ -62,7 +62,7 @@ class Evaluation:
     """
 
     def __init__(self, subject: Subject, settings: Settings, kept: Kept) -> None:
-        if settings.calibrate and not hasattr(subject.pipeline, "experts"):
+        if settings.calibrate and not isinstance(subject.pipeline, GivesExperts):
             raise CannotCalibrateError(f"{subject.card.name} has no experts to calibrate; opacity-ensemble has")
         self._subject = subject
         self._settings = settings
@@ -131,8 +131,8 @@ class Evaluation:
         return self._with_picture(judged, source, masks)
 
     def _experts(self, source: Selected, masks: Masks) -> Iterator[tuple[str, float]]:
-        pipeline: GivesExperts = self._subject.pipeline  # type: ignore[assignment] # the constructor saw that it is one
-        if isinstance(source, Radiograph):
+        pipeline = self._subject.pipeline
+        if isinstance(source, Radiograph) and isinstance(pipeline, GivesExperts):
             for name, values in pipeline.experts(source, device=self._subject.device).items():
                 yield name, loss(values, masks.all_truth[0], self._settings)
 

@@ -187,7 +187,7 @@ def _what(request: Request) -> dict[str, Any]:
         "program": version("opacity-node"),
         "pipeline": [request.card.name, request.card.version, dict(request.chosen), request.device],
         "precision": str(request.limits.precision),
-        "weights": combined_sha256(list(shelf.values())),
+        "weights": combined_sha256(list(shelf.values())) if shelf else None,
         "settings": {name: value for name, value in plain(request.settings).items() if name != "drawing"},
     }
 
