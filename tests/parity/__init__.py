@@ -1,0 +1,1 @@
+"""Whether `balaitous` computes what its published package computes, transform by transform."""
