@@ -117,8 +117,10 @@ def _whole(findings: Findings) -> str:
 
 
 def _rows(columns: Sequence[_Column]) -> list[tuple[Code, Code]]:
-    """Return each concept with its unit once, in the order of the findings."""
-    return list(dict.fromkeys((m.concept, m.unit) for column in columns for m in column.measurements))
+    """Return each concept with its unit once: what columns lead with, then the rest in the order of the findings."""
+    leading = [m for column in columns for m in column.measurements[:1]]
+    rest = [m for column in columns for m in column.measurements[1:]]
+    return list(dict.fromkeys((m.concept, m.unit) for m in (*leading, *rest)))
 
 
 def _draw_table(

@@ -196,6 +196,8 @@ class ModelCard:
         Of code and weights.
     weights : tuple of str
         Names of the weights it can use, as in `inference.weights`; empty where it needs none.
+    challenge_map : bool
+        Whether its map of opacity is the one that the MIDRC XAI challenge of 2024 asked for.
     at_once : int
         How many selections it can take together (`inference.registry.PipelineOfSeveral`), as is worth while on a GPU.
     """
@@ -218,6 +220,7 @@ class ModelCard:
     references: tuple[str, ...] = ()
     licence: str = "Apache-2.0"
     weights: tuple[str, ...] = ()
+    challenge_map: bool = False
     at_once: int = 1
 
 

@@ -109,6 +109,7 @@ def _files(folder: Path, opacity_score: float) -> dict[str, Path]:
     torch.manual_seed(7)
     densenet = xrv.xrv.models.DenseNet(num_classes=18)  # quick as it is
     with torch.no_grad():
+        densenet.classifier.weight.zero_()
         densenet.classifier.bias[_OPACITY] = opacity_score
     states = {
         "xrv-densenet121-all": densenet.state_dict(),

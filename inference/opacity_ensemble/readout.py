@@ -45,6 +45,8 @@ _MAP = Code("OPACMAP", SCHEME, "Probability of opacity")
 _POSITIVE = Code("10828004", "SCT", "Positive")
 _NEGATIVE = Code("260385009", "SCT", "Negative")
 
+_DIGITS = 4
+"""Of a percentage: networks say 1e-28 and mean nothing."""
 MAP_LABEL = "opacity probability"
 _SIDES = (("right", RIGHT_LUNG, RIGHT), ("left", LEFT_LUNG, LEFT))
 
@@ -71,12 +73,12 @@ class Readout:
     lungs: Mask
 
     def measurements(self) -> Iterator[Measurement]:
-        """Yield the mean score, its threshold, the experts' scores, and the classifier's other outputs."""
+        """Yield the mean score, the experts' scores, the threshold, and the classifier's other outputs."""
         decision = self.seen.decision
         yield _percent(_PROBABILITY, decision.mean)
-        yield _percent(_THRESHOLD, decision.threshold)
         for name, score in decision.scores.items():
             yield _percent(_SCORES[name], score)
+        yield _percent(_THRESHOLD, decision.threshold)
         for number, (finding, score) in enumerate(self.seen.findings.items(), start=1):
             if finding != ensemble.OPACITY:
                 said = finding.replace("_", " ")
@@ -146,30 +148,29 @@ def stored_maps(radiograph: Radiograph, maps: Mapping[str, NDArray[np.float32]])
     return {name: np.ascontiguousarray(radiograph.upright.turn_back(values)) for name, values in maps.items()}
 
 
-def warnings(readout: Readout, *, known: Sequence[slice]) -> Iterator[str]:
-    """Yield what a reader must know of the numbers and of the map.
+def warnings(readout: Readout, *, doubts: Sequence[str], known: Sequence[slice]) -> Iterator[str]:
+    """Yield what a reader must know of the numbers and of the map, the gravest first.
 
     Parameters
     ----------
     readout : Readout
         What is said.
+    doubts : sequence of str
+        What speaks against a frontal image.
     known : sequence of slice
         Rows and columns of the upright image that classifier and lung network saw.
     """
     yield _verdict(readout)
-    floor = readout.blended.floor
-    yield (
-        f"The map is at least {floor.lung:g} in and around the lungs and {floor.background:g} elsewhere, by design: "
-        "a place at these values was not marked."
-    )
+    if doubts:
+        yield f"It hardly looks like a frontal chest image, by the outlines of lung-fields: {'; '.join(doubts)}."
+    missing = [side for (side, _, _), lung in zip(_SIDES, readout.lungs, strict=True) if not lung.any()]
+    if missing:
+        yield f"No {' and no '.join(missing)} lung was found: opacity is not split by side, the map lacks its floor."
     crops = readout.seen.crops
     if crops.left_out:
         yield f"Of all marked places the {len(crops.places)} largest were refined, and {crops.left_out} were not."
-    missing = [side for (side, _, _), lung in zip(_SIDES, readout.lungs, strict=True) if not lung.any()]
-    if missing:
-        yield (
-            f"No {' and no '.join(missing)} lung was found: the map's floor lacks it, and opacity is not split by side."
-        )
+    floor = readout.blended.floor
+    yield f"The map's floor, {floor.lung:g} in and around the lungs and {floor.background:g} elsewhere, marks nothing."
     rows, columns = readout.blended.values.shape
     seen = (known[0].stop - known[0].start) * (known[1].stop - known[1].start) / (rows * columns)
     if seen < 1:
@@ -194,4 +195,4 @@ def _share(mask: Mask, lung: Mask) -> Measurement:
 
 
 def _percent(concept: Code, share: float) -> Measurement:
-    return Measurement(concept=concept, value=100.0 * float(share), unit=PERCENT)
+    return Measurement(concept=concept, value=round(100.0 * float(share), _DIGITS), unit=PERCENT)

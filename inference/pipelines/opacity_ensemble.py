@@ -125,6 +125,7 @@ CARD = ModelCard(
         _LUNG_FIELDS,
     ),
     settings=SETTINGS,
+    challenge_map=True,
     at_once=8,
 )
 
@@ -242,8 +243,7 @@ class OpacityEnsemble:
             regions=tuple(said.regions()),
             heatmaps=(said.heatmap(),),
             warnings=(
-                *warnings(said, known=lungs.known),
-                *(f"It hardly looks like a frontal chest image: {doubt}." for doubt in check.doubts),
+                *warnings(said, doubts=check.doubts, known=lungs.known),
                 *doubts_about(radiograph),
                 *networks.warnings,
             ),

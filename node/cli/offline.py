@@ -38,6 +38,10 @@ def run(
     every: Annotated[
         bool, typer.Option("--all-stacks", help="Run every CT stack that fits, not the best of each study.")
     ] = False,
+    challenge_map: Annotated[
+        bool,
+        typer.Option("--challenge-map", help="Also write the map as the MIDRC XAI challenge took it: PNG, 8 bits."),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that holds other files; they stay.")
     ] = False,
@@ -46,6 +50,9 @@ def run(
     """Run a pipeline on a folder of DICOM files, without a server: objects, pictures, masks and JSON into a folder."""
     if pipeline not in CARDS:
         fail(f"--pipeline {pipeline}: there is no such pipeline; there are: {', '.join(CARDS)}")
+    if challenge_map and not CARDS[pipeline].challenge_map:
+        those = ", ".join(name for name, card in CARDS.items() if card.challenge_map)
+        fail(f"--challenge-map: {pipeline} makes no such map; pipelines that do: {those}")
     if not study.exists():
         fail(f"{study}: there is no such file or folder")
     check_device(device)
@@ -66,6 +73,7 @@ def run(
             weights=weights or settings.storage.weights,
             device=device,
             maps=maps,
+            challenge_map=challenge_map,
             results=settings.results,
             chosen=settings.pipelines.get(pipeline, {}),
             limits=settings.engine.limits,

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dicom_out.context import ResultKind
-from inference.findings import Findings
+from inference.findings import Findings, Purpose
 from inference.geometry import Geometry
 from inference.radiograph import Radiograph
 from inference.selected import Selected
 from node.offline.maps import Maps
+
+_CHALLENGE_MAP = "challenge-map.png"
+_WHITE = np.float32(255)
 
 
 def file_stem(prefix: str, label: str) -> str:
@@ -84,3 +87,18 @@ def write_maps(findings: Findings, source: Selected, folder: Path, maps: Maps) -
         names[heatmap.label] = f"{file_stem('map', heatmap.label)}.nii.gz"
         write_volume(values, geometry, folder / names[heatmap.label])
     return names
+
+
+def write_challenge_map(findings: Findings, source: Selected, folder: Path) -> str | None:
+    """Write the map of opacity as the MIDRC XAI challenge took it; return its name, None where there is no map.
+
+    PNG of 8 bits on the stored pixels of a radiograph: 255 is a probability of 1.
+    """
+    from dicom_out.resampling import resampled
+
+    heatmap = next((found for found in findings.heatmaps if found.purpose is Purpose.OPACITY), None)
+    if heatmap is None:
+        return None
+    (values,) = resampled(heatmap, source.geometry, source.pixel_array.shape)
+    Image.fromarray(np.rint(_WHITE * values).astype(np.uint8)).save(folder / _CHALLENGE_MAP)
+    return _CHALLENGE_MAP

@@ -22,12 +22,13 @@ SCHEMA = "opacity-node/findings/1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Written:
-    """Which files were written: DICOM objects as `node.worker` lists them; masks and maps by label."""
+    """Which files were written: DICOM objects as `node.worker` lists them; masks and maps by label; the challenge's."""
 
     objects: tuple[Mapping[str, Any], ...]
     pictures: tuple[str, ...]
     masks: Mapping[str, str]
     maps: Mapping[str, str]
+    challenge_map: str | None = None
 
 
 def findings_file(
@@ -74,6 +75,7 @@ def findings_file(
             for heatmap in findings.heatmaps
             if heatmap.label in written.maps
         ],
+        "challenge_map": written.challenge_map,
         "warnings": [visible(warning) for warning in findings.warnings],
         "pictures": list(written.pictures),
         "objects": list(written.objects),
@@ -87,6 +89,7 @@ def files_named(found: Mapping[str, Any]) -> set[str]:
         *(heatmap["file"] for heatmap in found["maps"]),
         *(item["path"] for item in found["objects"]),
         *found["pictures"],
+        *filter(None, [found.get("challenge_map")]),
     }
 
 

@@ -36,6 +36,8 @@ class Settings:
     ----------
     out, weights : Path
         Folders of results and of weights.
+    challenge_map : bool
+        Whether the map of opacity is also written with 8 bits.
     chosen : mapping
         Settings of the pipeline.
     limits : Limits
@@ -48,6 +50,7 @@ class Settings:
     device: str
     maps: Maps
     results: Results
+    challenge_map: bool = False
     chosen: Mapping[str, SettingValue] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
 
@@ -95,7 +98,7 @@ def run_job(study: Study, stack: Stack, settings: Settings) -> Done:
     unfinished = settings.out / spec.result_folder
     try:
         outcome = worker.write(spec, findings, source, watch)
-        _write_files(findings, source, spec, settings.maps, outcome)
+        _write_files(findings, source, spec, settings, outcome)
         unfinished.rename(settings.out / name)
     except OSError as error:
         raise UnwritableError(settings.out, error) from error
@@ -128,14 +131,15 @@ def _spec(study: Study, stack: Stack, settings: Settings, name: str) -> worker.J
 
 
 def _write_files(
-    findings: Findings, source: Selected, spec: worker.JobSpec, maps: Maps, outcome: worker.JobOutcome
+    findings: Findings, source: Selected, spec: worker.JobSpec, settings: Settings, outcome: worker.JobOutcome
 ) -> None:
     folder = spec.storage / spec.result_folder
     written = Written(
         objects=tuple(asdict(result) | {"path": Path(result.path).name} for result in outcome.results),
         pictures=tuple(export.write_pictures([spec.storage / result.path for result in outcome.results], folder)),
         masks=export.write_masks(findings, source, folder),
-        maps=export.write_maps(findings, source, folder, maps),
+        maps=export.write_maps(findings, source, folder, settings.maps),
+        challenge_map=export.write_challenge_map(findings, source, folder) if settings.challenge_map else None,
     )
     made = findings_file(findings, source, written, paths=spec.paths, created_at=spec.created_at)
     write_durably(folder / FINDINGS_FILE, ((as_json(made) + "\n").encode(),))
