@@ -60,7 +60,11 @@ DEFAULTS: Mapping[str, Outputs] = {
     "ct-severity": Outputs(level="Severity, mean"),
     "lung-densitometry": Outputs(masks=("right lung", "left lung")),
     "lung-fields": Outputs(masks=("right lung", "left lung")),
-    "opacity-ensemble": Outputs(score="Opacity probability", masks=("opacity",), map="opacity probability"),
+    "opacity-ensemble": Outputs(
+        score="Opacity probability",
+        masks=("right opacity", "left opacity", "opacity"),  # by side, or where it cannot be split
+        map="opacity probability",
+    ),
 }
 _THRESHOLD_PARAMETERS = ("threshold", "decision_threshold")
 

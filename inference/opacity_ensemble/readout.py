@@ -162,7 +162,7 @@ def warnings(readout: Readout, *, doubts: Sequence[str], known: Sequence[slice])
     """
     yield _verdict(readout)
     if doubts:
-        yield f"It hardly looks like a frontal chest image, by the outlines of lung-fields: {'; '.join(doubts)}."
+        yield f"Hardly a frontal chest image, says lung-fields: {'; '.join(doubts)}."
     missing = [side for (side, _, _), lung in zip(_SIDES, readout.lungs, strict=True) if not lung.any()]
     if missing:
         yield f"No {' and no '.join(missing)} lung was found: opacity is not split by side, the map lacks its floor."
