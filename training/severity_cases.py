@@ -118,7 +118,7 @@ def _series_of(folder: Path) -> Iterator[tuple[Path, str]]:
     """Yield the DICOM images of a folder, and the series that each belongs to."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            header = pydicom.dcmread(path, specific_tags=["SeriesInstanceUID", "Rows"])
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
         except InvalidDicomError:
             continue
         if "Rows" in header and "SeriesInstanceUID" in header:

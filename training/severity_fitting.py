@@ -18,6 +18,10 @@ _SHIFT, _ZOOM, _TURN, _GAIN = 0.06, 0.08, 0.12, 0.05
 """Of the field of view; in and out; radians in the plane of the slice; of the values."""
 
 
+_LONGEST_STEP = 1.0
+"""Norm of the gradient: one bad batch can silence LTC for good, as it normalises nothing."""
+
+
 class Network(StrEnum):
     """Which of the two."""
 
@@ -137,6 +141,7 @@ def fit(
                     logits = network(inputs.contiguous(memory_format=torch.channels_last_3d))
                 wanted = examples.levels[some].to(device), examples.covid[some].to(device)
                 loss(logits, *wanted, covid_weight=recipe.covid_weight).backward()
+                nn.utils.clip_grad_norm_(network.parameters(), _LONGEST_STEP)
                 optimizer.step()
                 schedule.step()
                 average.update_parameters(network)

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference import series
-from inference.ct_fit import unfit
 from inference.findings import Refusal, SelectionRefusedError
-from inference.pipelines.ct_severity import CARD
+from inference.pipelines.ct_severity import CARD, CTSeverity
 from inference.resampled_ct import resampled_ct
 from inference.severity.prepared import prepare
 from inference.weights import Verified
@@ -64,7 +63,7 @@ class Volumes:
             loaded = series.load(case.paths)
         except SelectionRefusedError as error:
             return error.refusal
-        if refusal := unfit(loaded, CARD.input):
+        if refusal := CTSeverity(self._lung_mask.path.parent).accepts(loaded):
             return refusal
         resampled = resampled_ct(loaded, self._lung_mask, device=self._device)
         prepared = prepare(resampled.hounsfield, resampled.labels)
