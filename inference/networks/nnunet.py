@@ -9,11 +9,12 @@ Isensee et al., Nat Methods 2021;18:203, https://doi.org/10.1038/s41592-020-0100
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, combinations
 
 import numpy as np
 import torch
+from nnunetv2.inference import predict_from_raw_data
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import Tensor, nn
 
@@ -28,6 +29,11 @@ _SPACING = {"spacing": (999, 1, 1)}
 """What nnU-Net says of pictures without a spacing (NaturalImage2DIO)."""
 _WHITE = 255.0
 _ONE_BY_ONE = 1
+_WEIGHINGS_KEPT = 8
+
+# How patches are weighed depends on their size alone, and takes longer than a GPU takes for the image. nnU-Net keeps it
+# for two sizes, which three networks in turn never find again.
+predict_from_raw_data.compute_gaussian = lru_cache(_WEIGHINGS_KEPT)(predict_from_raw_data.compute_gaussian.__wrapped__)
 
 
 def opacity(weights: Verified, images: Sequence[Floats], device: str, *, side: int | None = None) -> Answers[Floats]:

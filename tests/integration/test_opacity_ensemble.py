@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from nnunetv2.inference import predict_from_raw_data
 
 from inference import radiograph, resident
 from inference.compute import Limits, Precision
@@ -153,7 +154,9 @@ def test_images_together_are_found_as_each_alone_and_a_refused_one_stops_none(we
     assert isinstance(refused, Refusal)
     assert first.source_instances == sources[0].sop_instance_uids
     assert first.regions[0].label == "right opacity"
+    weighed = predict_from_raw_data.compute_gaussian.cache_info().misses
     alone = pipeline(sources[2], "cpu")
+    assert predict_from_raw_data.compute_gaussian.cache_info().misses == weighed  # of three sizes nothing is made anew
     assert [(m.concept, m.value) for m in last.measurements] == [
         (m.concept, pytest.approx(m.value, abs=1e-3)) for m in alone.measurements
     ]
