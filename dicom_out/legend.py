@@ -34,6 +34,7 @@ class _Column:
     title: str
     measurements: tuple[Measurement, ...]
     rgb: RGB | None = None
+    headlines: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,8 @@ def _tabled(marks: Sequence[Mark], room: int) -> list[Mark]:
 
 
 def _columns(findings: Findings, marks: Sequence[Mark]) -> list[_Column]:
-    whole = [_Column(title=_whole(findings), measurements=findings.measurements)] if findings.measurements else []
+    about_all = _Column(title=_whole(findings), measurements=findings.measurements, headlines=findings.headlines)
+    whole = [about_all] if findings.measurements else []
     regions = [_Column(title=mark.region.label, measurements=mark.region.measurements, rgb=mark.rgb) for mark in marks]
     return whole + regions
 
@@ -118,8 +120,8 @@ def _whole(findings: Findings) -> str:
 
 def _rows(columns: Sequence[_Column]) -> list[tuple[Code, Code]]:
     """Return each concept with its unit once: what columns lead with, then the rest in the order of the findings."""
-    leading = [m for column in columns for m in column.measurements[:1]]
-    rest = [m for column in columns for m in column.measurements[1:]]
+    leading = [m for column in columns for m in column.measurements[: column.headlines]]
+    rest = [m for column in columns for m in column.measurements[column.headlines :]]
     return list(dict.fromkeys((m.concept, m.unit) for m in (*leading, *rest)))
 
 
@@ -217,8 +219,8 @@ def _made(run: Run) -> str:
 
 def number(value: float) -> str:
     """Return a value with as many digits as a reader can use."""
-    if value == 0:
-        return "0"
+    if value == int(value):
+        return f"{value:.0f}"
     if abs(value) >= 0.1:
         return f"{value:.{0 if abs(value) >= 100 else 1}f}"
     return f"{value:.1g}"

@@ -96,9 +96,34 @@ def test_numbers_and_answers_without_room_are_counted(drawn_words):
     assert "+ 3 numbers and 2 answers in the report" in words(drawn_words)
 
 
+def test_all_headlines_come_before_the_rest(drawn_words):
+    series = factories.ct_series()
+    numbers = tuple(
+        Measurement(concept=factories.VOLUME._replace(value=name, meaning=name), value=1.0, unit=factories.MILLILITRE)
+        for name in ("first", "second", "third")
+    )
+    drawn_legend(factories.findings(series, measurements=numbers, headlines=2))
+    told = [one for one in words(drawn_words) if one.split(" ")[0] in ("first", "second", "third", "Opacity")]
+    assert [one.split(" ")[0] for one in told if not one.startswith("Opacity marked")][:3] == [
+        "first",
+        "second",
+        "Opacity",
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.0, "0"), (0.04, "0.04"), (0.0012, "0.001"), (0.12, "0.1"), (12.34, "12.3"), (-767.4, "-767"), (4478.2, "4478")],
+    [
+        (0.0, "0"),
+        (1.0, "1"),
+        (80.0, "80"),
+        (0.04, "0.04"),
+        (0.0012, "0.001"),
+        (0.12, "0.1"),
+        (12.34, "12.3"),
+        (-767.4, "-767"),
+        (4478.2, "4478"),
+    ],
 )
 def test_numbers_have_as_many_digits_as_a_reader_can_use(value, expected):
     assert number(value) == expected
