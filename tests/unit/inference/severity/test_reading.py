@@ -147,3 +147,12 @@ def test_networks_that_are_two_levels_apart_are_told_of():
     assert disagreement(low, near) == ()
     (warning,) = disagreement(low, far)
     assert warning.startswith("The networks disagree: LTC says level 1, I3D says level 3;")
+
+
+def test_heads_are_computed_in_float32_whatever_the_trunk_is(found, looked_at, monkeypatch):
+    monkeypatch.setattr(
+        I3D, "trunk", lambda _, volumes: volumes.mean() + torch.linspace(0, 1, 64 * 4).view(1, 64, 2, 1, 2)
+    )
+    exact = read(looked_at, found[I3D_SLOT], device="cpu")
+    monkeypatch.setattr(compute, "_limits", compute.Limits(precision=compute.Precision.BFLOAT16))
+    np.testing.assert_allclose(read(looked_at, found[I3D_SLOT], device="cpu").levels, exact.levels, rtol=1e-5)
