@@ -35,6 +35,8 @@ class Course:
         Steps are the product of both.
     batch : int
         Images a step.
+    learning_rate : float
+        Of AdamW.
     pitch : float
         Of the network's pixels, in those of its images: it sees a coarse copy, as nnU-Net's target spacing says.
     features, most_features : int
@@ -45,6 +47,7 @@ class Course:
     iterations: int
     pitch: float
     batch: int = 4
+    learning_rate: float = 4e-3
     features: int = 8
     most_features: int = 64
 
@@ -147,6 +150,7 @@ def _trained(dataset: str, plans: dict, course: Course) -> Path:
     trainer = nnUNetTrainerAdam1en3(
         plans | {"continue_training": False}, "2d", 0, described, device=torch.device("cpu")
     )
+    trainer.initial_lr = course.learning_rate
     trainer.num_epochs, trainer.num_iterations_per_epoch = course.epochs, course.iterations
     trainer.num_val_iterations_per_epoch = 1
     trainer.run_training()

@@ -59,13 +59,13 @@ def plans():
     }
 
 
-def network():
+def network(channels=1):
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
     from torch import nn
 
     kwargs = dict(ARCHITECTURE["arch_kwargs"])
     kwargs |= {"conv_op": nn.Conv2d, "norm_op": nn.InstanceNorm2d, "nonlin": nn.LeakyReLU}
-    return PlainConvUNet(input_channels=1, num_classes=2, deep_supervision=False, **kwargs)
+    return PlainConvUNet(input_channels=channels, num_classes=2, deep_supervision=False, **kwargs)
 
 
 def checkpoint(state):

@@ -83,7 +83,8 @@ def fit(
             loss(network(inputs.to(device)), wanted.to(device)).backward()
             optimizer.step()
             schedule.step()
-    return network.cpu().eval().requires_grad_(requires_grad=False)
+    network.cpu().eval().requires_grad_(requires_grad=False)
+    return network
 
 
 def loss(logits: Tensor, wanted: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The segmenters of `opacity-ensemble` learn from phantoms, and the whole pipeline finds opacity in patients it never saw.
+"""The segmenters of `opacity-ensemble` learn from phantoms, and the whole pipeline finds opacity in unseen patients.
 
 Each goes the way of a site's own weights: an annotated folder, `training.opacity_ensemble`, for three of them nnU-Net's
 own planner and trainer, `models add`, the shelf, the registry. They are narrow, and learn for seconds (`make test`) or
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 
 from inference import compute, radiograph, registry
 from inference.findings import Purpose
@@ -51,7 +50,7 @@ class Size:
 
 
 SIZE = (
-    Size(images=64, nnunet_epochs=16, convnext_epochs=40, found=8, clear=4, least_dice=0.7)
+    Size(images=56, nnunet_epochs=12, convnext_epochs=30, found=6, clear=3, least_dice=0.7)
     if evidence.FULL
     else Size(images=24, nnunet_epochs=5, convnext_epochs=12, found=3, clear=0, least_dice=0.5)
 )
@@ -103,6 +102,7 @@ def ensemble(convnext, nnunets, tmp_path, monkeypatch):
     return registry.load("opacity-ensemble", weights=weights)
 
 
+@pytest.mark.timeout(1200)  # what it learns is learnt in its fixtures
 def test_opacity_is_found_in_patients_that_no_network_has_seen(ensemble, tmp_path, seconds):
     scores, overlaps, decisions = {}, [], []
     for number in range(SIZE.found + SIZE.clear):
