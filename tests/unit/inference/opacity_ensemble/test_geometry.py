@@ -115,7 +115,7 @@ def check_experts(image: Planted, maps) -> None:
         assert np.abs(extent(values >= 0.5) - extent(truth)).max() <= np.ceil(pixel), name
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planted)
 def test_experts_mark_what_is_there_on_images_of_any_size_aspect_photometry_and_orientation(look, image):
     source, pipeline = look(image)
