@@ -163,3 +163,10 @@ def test_every_attribute_that_a_card_says_changes_its_result_is_read():
     header = InstanceHeader(sop_instance_uid="1", sop_class_uid="2", series_instance_uid="3")
     for card in CARDS.values():
         assert len(header_values(header, card.input.header_keywords)) == len(card.input.header_keywords)
+
+
+@pytest.mark.parametrize("keyword", ["PatientAge", "PatientBirthDate", "StudyDate", "PatientSex"])
+def test_a_corrected_patient_is_another_input_of_a_pipeline_that_reads_age_and_sex(keyword):
+    before, after = (InstanceHeader.from_dataset(dataset(**{keyword: value})) for value in ("", "19500101"))
+    keywords = CARDS["balaitous"].input.header_keywords
+    assert header_values(before, keywords) != header_values(after, keywords)
