@@ -96,7 +96,7 @@ def disagreement(*networks: Said) -> tuple[str, ...]:
     if max(levels) - min(levels) < _FAR_APART:
         return ()
     told = ", ".join(f"{network.name} says level {network.level}" for network in networks)
-    return (f"The networks disagree: {told}; their mean may be a level that neither of them means.",)
+    return (f"The networks disagree, and their mean says little: {told}.",)
 
 
 def _percent(concept: Code, share: float) -> Measurement:

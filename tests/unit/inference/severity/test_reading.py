@@ -146,7 +146,7 @@ def test_networks_that_are_two_levels_apart_are_told_of():
     low, near, far = (said(name, np.eye(5)[place]) for name, place in (("LTC", 0), ("I3D", 1), ("I3D", 2)))
     assert disagreement(low, near) == ()
     (warning,) = disagreement(low, far)
-    assert warning.startswith("The networks disagree: LTC says level 1, I3D says level 3;")
+    assert warning == "The networks disagree, and their mean says little: LTC says level 1, I3D says level 3."
 
 
 def test_heads_are_computed_in_float32_whatever_the_trunk_is(found, looked_at, monkeypatch):
