@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import cast
 
 from inference.card import Setting, SettingValue
@@ -25,36 +24,34 @@ class FloorChoice(StrEnum):
     LOW = "low"
 
 
-SETTINGS: Mapping[str, Setting] = MappingProxyType(
-    {
-        "variant": Setting(
-            default=Variant.ZONES_HIGH.value,
-            choices=tuple(Variant),
-            meaning="Which of the source's three submissions: how maps are blended, and how high the floors are.",
-        ),
-        "threshold": Setting(
-            default=0.5, meaning="From which mean of the four scores on an image shows opacity. Our choice."
-        ),
-        "zone_values": Setting(
-            default=(0.4, 0.6, 0.8, 0.95),
-            meaning="Of `zones`: values of places that one, two, three, four experts mark. Our choice: the source "
-            "optimised its own on validation, and does not tell them.",
-        ),
-        "expert_weights": Setting(
-            default=(0.25, 0.25, 0.25, 0.25),
-            low=0.0001,
-            meaning="Of `weighted`: weights of ConvNeXt, nnU-Net 336, nnU-Net 768 and refinement, scaled to sum 1; "
-            "in inverse proportion to each one's weighted log loss, as `opacity-node evaluate --calibrate` finds it. "
-            "Equal until a site has calibrated: the source does not tell its own.",
-        ),
-        "floors": Setting(
-            default=FloorChoice.PUBLISHED.value,
-            choices=tuple(FloorChoice),
-            meaning="Floors that the variant was published with, or those of zones-high or zones-low: the source ran "
-            "its blends with either.",
-        ),
-    }
-)
+SETTINGS: Mapping[str, Setting] = {
+    "variant": Setting(
+        default=Variant.ZONES_HIGH.value,
+        choices=tuple(Variant),
+        meaning="Which of the source's three submissions: how maps are blended, and how high the floors are.",
+    ),
+    "threshold": Setting(
+        default=0.5, meaning="From which mean of the four scores on an image shows opacity. Our choice."
+    ),
+    "zone_values": Setting(
+        default=(0.4, 0.6, 0.8, 0.95),
+        meaning="Of `zones`: values of places that one, two, three, four experts mark. Our choice: the source "
+        "optimised its own on validation, and does not tell them.",
+    ),
+    "expert_weights": Setting(
+        default=(0.25, 0.25, 0.25, 0.25),
+        low=0.0001,
+        meaning="Of `weighted`: weights of ConvNeXt, nnU-Net 336, nnU-Net 768 and refinement, scaled to sum 1; "
+        "in inverse proportion to each one's weighted log loss, as `opacity-node evaluate --calibrate` finds it. "
+        "Equal until a site has calibrated: the source does not tell its own.",
+    ),
+    "floors": Setting(
+        default=FloorChoice.PUBLISHED.value,
+        choices=tuple(FloorChoice),
+        meaning="Floors that the variant was published with, or those of zones-high or zones-low: the source ran "
+        "its blends with either.",
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
