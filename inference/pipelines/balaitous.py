@@ -29,8 +29,8 @@ CARD = ModelCard(
     version="1.0.0",
     title="Scores for COVID-19 and for its severe outcome on chest CT",
     purpose=(
-        "Give one axial chest CT the two scores of Balaïtous, first for COVID-19 and second for severity in the STOIC "
-        "2021 challenge: for COVID-19, and for intubation or death within one month given COVID-19."
+        "Give one axial chest CT the two scores of Balaïtous: for COVID-19, and, given COVID-19, for a severe outcome, "
+        "which is intubation or death within one month."
     ),
     output=(
         "Two scores from 0 to 100 %, neither of them calibrated: they order patients, and are no probabilities. Beside "
