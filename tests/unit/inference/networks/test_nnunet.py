@@ -29,6 +29,13 @@ def in_float32():
 
 
 @pytest.fixture(scope="module")
+def images():
+    """Of a few patches each."""
+    random = np.random.default_rng(3)
+    return [random.random(shape, dtype=np.float32) for shape in ((70, 50), (48, 48), (41, 60))]
+
+
+@pytest.fixture(scope="module")
 def make_folder(tmp_path_factory):
     def make(*, channels=1, folds=1, mirroring=(0, 1)):
         folder = tmp_path_factory.mktemp("model")
@@ -37,6 +44,7 @@ def make_folder(tmp_path_factory):
         planned = plans()
         for one_each in ("normalization_schemes", "use_mask_for_norm"):
             planned["configurations"]["2d"][one_each] *= channels
+        planned["foreground_intensity_properties_per_channel"] = {name: {} for name in names}
         for name, said in (("plans.json", planned), ("dataset.json", dataset)):
             (folder / name).write_text(json.dumps(said))
         for fold in range(folds):
