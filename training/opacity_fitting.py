@@ -72,7 +72,7 @@ def fit(
     if len(images) < recipe.batch:
         raise ValueError(f"{len(images)} images are fewer than one batch, which has {recipe.batch}")
     torch.manual_seed(recipe.seed)
-    network = _start(recipe, imagenet).to(device).train()
+    network: ConvNeXtFPN = _start(recipe, imagenet).to(device).train()
     pairs = [_pair(image) for image in at(images, SIDE)]
     steps = recipe.epochs * (len(images) // recipe.batch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
