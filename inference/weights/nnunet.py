@@ -4,6 +4,7 @@ nnU-Net reads checkpoints with pickle, and its plans name classes that it import
 and numbers alone, and the plans may only name networks and layers.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,12 +93,13 @@ def load_predictor(
     )
     for fold in reversed(model.folds):  # ends with the first, as nnU-Net begins with it
         fit(network, fold, weights)
-    predictor = (kind or nnUNetPredictor)(
-        device=torch.device(device),
-        perform_everything_on_device=device != "cpu",
-        use_mirroring=mirroring,
-        allow_tqdm=False,
-    )
+    with contextlib.redirect_stdout(None):  # it prints that a CPU is no GPU
+        predictor = (kind or nnUNetPredictor)(
+            device=torch.device(device),
+            perform_everything_on_device=device != "cpu",
+            use_mirroring=mirroring,
+            allow_tqdm=False,
+        )
     predictor.manual_initialization(
         network, plans, configuration, list(model.folds), dataset, model.trainer, model.mirroring_axes
     )

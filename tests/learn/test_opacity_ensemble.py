@@ -43,6 +43,7 @@ class Size:
 
     images: int
     nnunet_epochs: int
+    coarser: float
     convnext_epochs: int
     found: int
     clear: int
@@ -50,9 +51,9 @@ class Size:
 
 
 SIZE = (
-    Size(images=56, nnunet_epochs=12, convnext_epochs=30, found=6, clear=3, least_dice=0.7)
+    Size(images=56, nnunet_epochs=12, coarser=1.0, convnext_epochs=30, found=6, clear=3, least_dice=0.7)
     if evidence.FULL
-    else Size(images=24, nnunet_epochs=5, convnext_epochs=12, found=3, clear=0, least_dice=0.5)
+    else Size(images=24, nnunet_epochs=6, coarser=4 / 3, convnext_epochs=12, found=3, clear=0, least_dice=0.5)
 )
 
 
@@ -73,7 +74,7 @@ def seconds():
 def nnunets(images, pytestconfig, seconds):
     began = time.monotonic()
     courses = {
-        DATASETS[name]: Course(epochs=SIZE.nnunet_epochs, iterations=25, pitch=pitch)
+        DATASETS[name]: Course(epochs=SIZE.nnunet_epochs, iterations=25, pitch=pitch * SIZE.coarser)
         for name, pitch in _PITCHES.items()
     }
     folders = cached(pytestconfig.cache.mkdir("nnunet"), courses, lambda raw: write_datasets(images, raw))
