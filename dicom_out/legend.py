@@ -11,8 +11,9 @@ from dicom_out.colours import RGB
 from dicom_out.context import Run
 from dicom_out.drawing import GRAY, LARGE, MEDIUM, WHITE, YELLOW, fitted, text, width_of, wrapped
 from dicom_out.marks import Mark
+from dicom_out.plain import plain
 from dicom_out.product import RESEARCH_NOTICE
-from inference.findings import Findings, Measurement, Purpose
+from inference.findings import Category, Findings, Measurement, Purpose
 from inference.wording import counted, unit_shown
 
 _MARGIN = 16
@@ -20,8 +21,8 @@ _LINE, _ROW = 29, 27
 _COLUMNS, _GAP, _SWATCH = 4, 18, 26
 _LONGEST_TITLE = 150
 _ROWS = 6
-_ANSWERS = 2
-_WARNING_LINES = 3
+_ANSWER_LINES = 2
+_WARNING_LINES = 4
 _HEX_DIGITS = 8
 _BILATERAL = "51440002"
 """SCT, CID 244."""
@@ -45,6 +46,14 @@ class _Line:
     colour: RGB = WHITE
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Told:
+    """What there was room to say in full, and how many more only the report says."""
+
+    lines: list[_Line]
+    left: int
+
+
 def legend(findings: Findings, marks: Sequence[Mark], run: Run, *, where: str = "", width: int) -> Image.Image:
     """Write what a reader must know to believe, or not to believe, what is drawn.
 
@@ -65,19 +74,20 @@ def legend(findings: Findings, marks: Sequence[Mark], run: Run, *, where: str = 
     others = [mark for mark in marks if mark not in tabled]
     columns = _columns(findings, tabled)
     rows = _rows(columns)
-    after = [*_more(findings, rows=len(rows)), *_warnings(findings, width - 2 * _MARGIN)]
+    room = width - 2 * _MARGIN
+    answers, warnings = _answers(findings, room), _warnings(findings, room)
+    after = [*warnings.lines, *_left_out(numbers=len(rows) - _ROWS, answers=answers.left, warnings=warnings.left)]
     table_height = _ROW * (1 + min(len(rows), _ROWS)) + _LINE * bool(others)
-    picture = Image.new("RGB", (width, _LINE + 12 + table_height + _LINE * (len(after) + 1) + 10), drawing.BLACK)
+    top = _LINE * (1 + len(answers.lines)) + 12
+    picture = Image.new("RGB", (width, top + table_height + _LINE * (len(after) + 1) + 10), drawing.BLACK)
     draw = ImageDraw.Draw(picture)
-    statement = fitted(_statement(findings, marks, where), width - 2 * _MARGIN, LARGE)
-    text(draw, (_MARGIN, _LINE), statement, LARGE)
-    top = _LINE + 12
+    text(draw, (_MARGIN, _LINE), fitted(_statement(findings, marks, where), room, LARGE), LARGE)
+    _draw_lines(draw, _LINE + 3, answers.lines)
     first = _draw_table(draw, top, width, columns, rows[:_ROWS])
     model = fitted(run.algorithm.name, first - _MARGIN, ending=f" {run.algorithm.version}")
     text(draw, (_MARGIN, top + _ROW - 7), model, colour=GRAY)
     _draw_key(draw, top + table_height - 6, width, others)
-    for index, line in enumerate(after):
-        text(draw, (_MARGIN, top + table_height + _LINE * (index + 1) - 6), line.words, colour=line.colour)
+    _draw_lines(draw, top + table_height - 6, after)
     base = picture.height - 12
     text(draw, (_MARGIN, base), RESEARCH_NOTICE, MEDIUM, YELLOW)
     text(draw, (width - _MARGIN, base), _made(run), colour=GRAY, anchor="rs")
@@ -89,9 +99,9 @@ def _statement(findings: Findings, marks: Sequence[Mark], where: str) -> str:
     opacities = [mark for mark in marks if mark.region.purpose == Purpose.OPACITY]
     if opacities:
         return "No opacity marked" if all(mark.is_empty for mark in opacities) else f"Opacity marked{where}"
-    is_sought = findings.categories or any(heatmap.purpose == Purpose.OPACITY for heatmap in findings.heatmaps)
-    if is_sought:
-        return "Opacity was not outlined"
+    is_judged = findings.categories or any(heatmap.purpose == Purpose.OPACITY for heatmap in findings.heatmaps)
+    if is_judged:
+        return "Lungs outlined; opacity, if any, was not" if marks else "Opacity, if any, was not outlined"
     return "Lungs outlined; opacity was not looked for" if marks else "Opacity was not looked for"
 
 
@@ -110,10 +120,10 @@ def _columns(findings: Findings, marks: Sequence[Mark]) -> list[_Column]:
 
 def _whole(findings: Findings) -> str:
     """Return what the measurements of the whole selection are about."""
-    sites = {measurement.site for measurement in findings.measurements if measurement.site}
-    if len(sites) != 1:
+    sites = {measurement.site for measurement in findings.measurements}
+    site = sites.pop() if len(sites) == 1 else None
+    if site is None:
         return "in all"
-    site = sites.pop()
     name = site.location.meaning.lower()
     return f"both {name}s" if site.laterality and site.laterality.value == _BILATERAL else name
 
@@ -168,30 +178,34 @@ def _cell(column: _Column, row: tuple[Code, Code]) -> str:
     return number(values[0]) if values else "-"
 
 
-def _more(findings: Findings, *, rows: int) -> list[_Line]:
-    """Return coded answers, and how much the report holds beyond them and the table."""
-    answers = _answers(findings)
-    left_out = [
-        counted(number, noun)
-        for number, noun in ((rows - _ROWS, "number"), (len(answers) - _ANSWERS, "answer"))
-        if number > 0
-    ]
-    lines = [_Line(words=answer) for answer in answers[:_ANSWERS]]
-    if left_out:
-        lines.append(_Line(words=f"+ {' and '.join(left_out)} in the report", colour=GRAY))
-    return lines
+def _draw_lines(draw: ImageDraw.ImageDraw, above: int, lines: Sequence[_Line]) -> None:
+    for index, line in enumerate(lines, start=1):
+        text(draw, (_MARGIN, above + _LINE * index), line.words, colour=line.colour)
 
 
-def _answers(findings: Findings) -> list[str]:
-    return [
-        f"{category.concept.meaning}: {category.value.meaning}"
-        + (f" (confidence {category.confidence:.2f})" if category.confidence is not None else "")
-        for category in findings.categories
-    ]
+def _answers(findings: Findings, width: int) -> _Told:
+    """Return coded answers, several on a line."""
+    answers = [plain(_answer(category)) for category in findings.categories]
+    lines: list[str] = []
+    told = 0
+    for answer in answers:
+        if lines and width_of(f"{lines[-1]}; {answer}") <= width:
+            lines[-1] += f"; {answer}"
+        elif len(lines) < _ANSWER_LINES:
+            lines.append(fitted(answer, width))
+        else:
+            break
+        told += 1
+    return _Told(lines=[_Line(words=line) for line in lines], left=len(answers) - told)
 
 
-def _warnings(findings: Findings, width: int) -> list[_Line]:
-    """Return as many warnings as there is room for, and how many more there are."""
+def _answer(category: Category) -> str:
+    confidence = "" if category.confidence is None else f" (confidence {category.confidence:.2f})"
+    return f"{category.concept.meaning}: {category.value.meaning}{confidence}"
+
+
+def _warnings(findings: Findings, width: int) -> _Told:
+    """Return the first warnings, each in full; only a first one that is too long for all lines is cut."""
     lines: list[str] = []
     told = 0
     for warning in findings.warnings:
@@ -200,12 +214,20 @@ def _warnings(findings: Findings, width: int) -> list[_Line]:
             break
         lines += more
         told += 1
-    if told < len(findings.warnings):
-        left = findings.warnings[told]
-        rest = len(findings.warnings) - told - 1
-        ending = f" (+{rest} in the report)" if rest else ""
-        lines = [*lines[: _WARNING_LINES - 1], fitted(f"! {left}", width, ending=ending)]
-    return [_Line(words=line, colour=YELLOW) for line in lines]
+    if findings.warnings and not told:
+        first = wrapped(f"! {findings.warnings[0]}", width)
+        lines = [*first[: _WARNING_LINES - 1], fitted(" ".join(first[_WARNING_LINES - 1 :]), width)]
+    return _Told(lines=[_Line(words=line, colour=YELLOW) for line in lines], left=len(findings.warnings) - told)
+
+
+def _left_out(**left: int) -> list[_Line]:
+    """Return a line that says how much more the report holds, by what it is; none where all is told."""
+    counts = [counted(number, noun.removesuffix("s")) for noun, number in left.items() if number > 0]
+    if not counts:
+        return []
+    *others, last = counts
+    words = f"{', '.join(others)} and {last}" if others else last
+    return [_Line(words=f"+ {words} in the report", colour=YELLOW if left["warnings"] > 0 else GRAY)]
 
 
 def _made(run: Run) -> str:

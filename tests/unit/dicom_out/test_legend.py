@@ -3,7 +3,7 @@ import pytest
 from dicom_out.drawing import fitted, width_of, wrapped
 from dicom_out.legend import legend, number
 from dicom_out.marks import marks
-from inference.findings import Measurement, Site
+from inference.findings import Category, Measurement, Purpose, Site
 from tests import factories
 from tests.unit.dicom_out.conftest import a_run, check_layout
 
@@ -75,25 +75,92 @@ def test_all_warnings_are_told_where_there_is_room(drawn_words):
     ]
 
 
-def test_warnings_without_room_are_counted(drawn_words):
-    long = "A warning that takes more than a line " * 3
-    drawn_legend(factories.findings(factories.ct_series(), warnings=(long, long, "Third.", "Fourth.")))
-    assert words(drawn_words)[-3].endswith("(+2 in the report)")
+def with_warnings(*warnings):
+    return factories.findings(factories.ct_series(), warnings=warnings)
+
+
+def told_warnings(record):
+    """Return what is told below the table, a text a warning."""
+    below = max(one.box[3] for one in record if one.words == "Volume [mL]")
+    lines = [one.words for one in record if one.box[0] < 30 and one.box[1] > below and not one.words.startswith("RES")]
+    assert lines[-1].startswith("+ ")
+    return " ".join(lines[:-1]).removeprefix("! ").split(" ! "), lines[-1]
+
+
+def test_a_warning_that_is_told_is_told_in_full_and_all_others_are_counted(drawn_words):
+    short, long = "A warning of one line.", "A warning that takes more than a line. " * 4
+    drawn_legend(with_warnings(short, long, short, long, short))
+    assert told_warnings(drawn_words) == ([short, long.strip(), short], "+ 2 warnings in the report")
     check_layout(drawn_words)
 
 
-def test_numbers_and_answers_without_room_are_counted(drawn_words):
-    series = factories.ct_series()
-    found = factories.findings(series)
-    numbers = [
+def test_a_full_legend_keeps_what_it_told_when_another_warning_is_left(drawn_words):
+    known = [f"Warning {number}." for number in range(1, 6)]
+    drawn_legend(with_warnings(*known))
+    assert told_warnings(drawn_words) == (known[:4], "+ 1 warning in the report")
+
+
+def test_a_first_warning_too_long_for_the_legend_is_cut_and_counted(drawn_words):
+    drawn_legend(with_warnings("A warning that takes more than a line. " * 12, "Another."))
+    (cut,), left = told_warnings(drawn_words)
+    assert cut.endswith("...")
+    assert left == "+ 2 warnings in the report"
+    check_layout(drawn_words)
+
+
+def numbered(count):
+    return tuple(
         Measurement(
             concept=factories.VOLUME._replace(value=f"{i}", meaning=f"{i}"), value=1.0, unit=factories.MILLILITRE
         )
-        for i in range(9)
-    ]
-    found = factories.findings(series, measurements=tuple(numbers), regions=(), categories=found.categories * 4)
+        for i in range(count)
+    )
+
+
+def test_numbers_answers_and_warnings_without_room_are_counted(drawn_words):
+    found = factories.findings(factories.ct_series())
+    (answer,) = found.categories
+    found = factories.findings(
+        factories.ct_series(), measurements=numbered(9), regions=(), categories=(answer,) * 20, warnings=("W.",) * 5
+    )
     drawn_legend(found)
-    assert "+ 3 numbers and 2 answers in the report" in words(drawn_words)
+    said = words(drawn_words)
+    told = sum(one.count(f"{answer.concept.meaning}: ") for one in said)
+    assert 2 <= told < 20
+    assert f"+ 3 numbers, {20 - told} answers and 1 warning in the report" in said
+    check_layout(drawn_words)
+
+
+def test_answers_come_first_and_share_a_line_where_they_fit(drawn_words):
+    first, second = (
+        Category(
+            concept=factories.VOLUME._replace(value=name, meaning=f"Severity, {name}"),
+            value=factories.VOLUME._replace(value="2", meaning="Level 2 of 5"),
+        )
+        for name in ("LTC", "I3D")
+    )
+    drawn_legend(factories.findings(factories.ct_series(), categories=(first, second)))
+    (said,) = [one for one in drawn_words if one.words.startswith("Severity")]
+    assert said.words == "Severity, LTC: Level 2 of 5; Severity, I3D: Level 2 of 5"
+    assert said.box[3] < min(one.box[1] for one in drawn_words if one.words == "Volume [mL]")
+
+
+def test_what_is_not_of_the_lungs_alone_is_not_said_of_them(drawn_words):
+    site = Site(location=factories.LUNG)
+    volume, age = (
+        Measurement(concept=factories.VOLUME._replace(value=name), value=1.0, unit=factories.MILLILITRE, site=where)
+        for name, where in (("volume", site), ("age", None))
+    )
+    drawn_legend(factories.findings(factories.ct_series(), measurements=(age, volume)))
+    assert "in all" in words(drawn_words)
+    assert "lung" not in words(drawn_words)
+
+
+def test_a_judgement_without_an_outline_does_not_sound_as_if_there_were_no_opacity(drawn_words):
+    found = factories.findings(factories.ct_series())
+    lungs = tuple(region for region in found.regions if region.purpose == Purpose.LUNGS)
+    drawn_legend(factories.findings(factories.ct_series(), regions=lungs))
+    assert "Lungs outlined; opacity, if any, was not" in words(drawn_words)
 
 
 def test_all_headlines_come_before_the_rest(drawn_words):
