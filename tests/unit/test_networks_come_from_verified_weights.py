@@ -16,11 +16,13 @@ MAKERS = (
     "torchxrayvision",
     "inference.networks",
 )
-MAKES_NONE = "lungmask.utils."  # what it does with arrays
+MAKES_NONE = ("lungmask.utils.", "torchxrayvision.utils.", "torchxrayvision.datasets.")  # what they do with arrays
 LOADERS = {"load_network", "load_predictor"}
 LOADS = {"load", "load_state_dict", "load_state_dict_from_url", "from_pretrained"}
 PACKAGES = ("inference", "node", "handlers", "dicom_out", "db", "phantom")
 LOADING = REPOSITORY / "inference" / "weights"
+BENCH = ("infer", "infer_side", "limit", "stand_ins")
+"""They time networks of random weights, or count their operations."""
 
 
 def sources() -> list[Path]:
@@ -28,8 +30,12 @@ def sources() -> list[Path]:
         path
         for package in PACKAGES
         for path in (REPOSITORY / package).rglob("*.py")
-        if not path.is_relative_to(LOADING)
+        if not path.is_relative_to(LOADING) and path not in bench()
     ]
+
+
+def bench() -> list[Path]:
+    return [REPOSITORY / "node" / "bench" / f"{name}.py" for name in BENCH]
 
 
 def imported(tree: ast.Module) -> dict[str, str]:
@@ -75,7 +81,8 @@ def unverified(source: str, path: str) -> list[str]:
         while isinstance(root, ast.Attribute):
             root = root.value
         name = root.id if isinstance(root, ast.Name) else ""
-        if name in makers and not (makers[name].startswith("inference.networks") and has_weights(node)):
+        called = ast.unparse(function).replace(name, makers.get(name, name), 1)
+        if name in makers and not called.startswith(MAKES_NONE) and not (makers[name].startswith("inference.networks") and has_weights(node)):
             found.append(f"{path}:{node.lineno} calls {makers[name]}")
         reads = isinstance(function, ast.Attribute) and function.attr in LOADS and name in {"torch", "pickle"}
         if reads or (isinstance(function, ast.Attribute) and function.attr == "load_state_dict"):
@@ -126,3 +133,33 @@ def test_this_check_finds_what_it_is_for(source):
 )
 def test_this_check_lets_the_loader_pass(source):
     assert unverified(source, "inference/pipelines/new.py") == []
+
+
+WRITES = ("dicom_out", "db", "node.worker", "node.offline", "node.engine", "node.installation")
+
+
+def test_what_times_random_weights_imports_nothing_that_writes_results():
+    for path in bench():
+        names = modules(ast.parse(path.read_text(encoding="utf-8")))
+        assert not [name for name in names if f"{name}.".startswith(tuple(f"{writer}." for writer in WRITES))], path
+
+
+def test_nothing_but_the_benchmark_knows_random_weights():
+    knows = [
+        path
+        for package in PACKAGES
+        for path in (REPOSITORY / package).rglob("*.py")
+        if any("stand_ins" in name or "infer_side" in name for name in modules(ast.parse(path.read_text())))
+    ]
+    assert sorted(knows) == sorted(path for path in bench() if path.stem != "stand_ins")
+
+
+def modules(tree: ast.Module) -> set[str]:
+    """Return every module that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
