@@ -126,9 +126,11 @@ class LungFields:
         from inference.lung_masks import lung_masks
         from inference.lung_probabilities import probabilities
         from inference.networks.lung_fields import LungFieldsNet
+        from inference.resident import resident
         from inference.weights.loading import load_network
 
-        network = load_network(self._weights[_WEIGHTS], LungFieldsNet).to(device)
+        weights = self._weights[_WEIGHTS]
+        network = resident((_WEIGHTS, weights.sha256), device, lambda: load_network(weights, LungFieldsNet))
         turned = radiograph.upright.turn(radiograph.pixel_array[0])
         found = probabilities(network, turned)
         masks = lung_masks(found)
