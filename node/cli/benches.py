@@ -79,6 +79,39 @@ def scale(
     _report(report, evidence, show=None if json else lambda: show(report))
 
 
+@bench_app.command()
+def infer(
+    study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
+    runs: Annotated[int, typer.Option(help="How often.", min=1)] = 1,
+    slices: Annotated[
+        int | None, typer.Option(help="On how many slices of 5 mm lungs are planted, for a quick look.", min=16)
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="float32 or bfloat16; by default both.", metavar="PRECISION")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds and memory of the pipelines with networks, of random weights, and balaitous beside its own package."""
+    from inference.findings import SelectionRefusedError
+    from node.bench.infer import measure, show
+    from node.study_files import dicom_files
+
+    if study is not None and not dicom_files(study):
+        fail(f"{study} holds no DICOM file")
+    precisions = precision or ["float32", "bfloat16"]
+    if unknown := sorted(set(precisions) - {"float32", "bfloat16"}):
+        fail(f"no precision: {', '.join(unknown)}; give float32 or bfloat16")
+    try:
+        report = measure(study, runs=runs, lung_slices=slices, precisions=precisions, device=device)
+    except SelectionRefusedError as error:
+        fail(f"{study} cannot be loaded: {error}")
+    except RuntimeError as error:
+        fail(str(error))
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
 def _report(report: object, evidence: Path | None, *, show: Callable[[], None] | None) -> None:
     """Print a benchmark's report, as JSON where there is nothing else to show, and file it as evidence."""
     if evidence is not None:

@@ -1,0 +1,122 @@
+"""Random weights, for timing alone: in a folder of their own, and accepted in one process that ends with its timing.
+
+What they compute is no result. This module and `node.bench.infer_side`, which alone uses it, import nothing that writes
+one, and a test holds them to that.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inference.weights import manifest, pins
+from inference.weights.manifest import Form
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SLOTS = ("lungmask-r231", "balaitous-full", "balaitous-lung", "balaitous-heads", "ct-severity-ltc", "ct-severity-i3d")
+BLOCKS = {"balaitous-full": 24, "balaitous-lung": 16}
+_SEED = 7
+_WIDTH = 1024
+_STD, _STD_OF_SUMS = 0.02, 0.0007
+"""Of values; of those whose products add up from block to block, so that scores are not all 0 or 1."""
+
+
+def fill(folder: Path) -> None:
+    """Write seeded random weights for every slot of the CT pipelines.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty. Takes about 2.4 GB.
+    """
+    import torch
+
+    torch.manual_seed(_SEED)
+    for name in SLOTS:
+        slot = manifest.SLOTS[name]
+        path = folder / slot.file
+        if slot.form is Form.ARRAYS:
+            np.savez(path, allow_pickle=False, **_heads())
+            continue
+        state = _vit(BLOCKS[name]) if name in BLOCKS else _network(name).state_dict()
+        torch.save({slot.entry: state} if slot.entry else state, path)
+
+
+def accept(folder: Path) -> None:
+    """Have this process take what lies in a folder for what belongs there. It must write no results from now on."""
+    slots = dict(manifest.SLOTS)
+    for name in SLOTS:
+        digest = pins.of_file(folder / slots[name].file)
+        pin = pins.Pin(kind=pins.PinKind.SHA256, value=digest.sha256, origin="a benchmark")
+        slots[name] = slots[name].model_copy(update={"pin": pin, "size": digest.size})
+    manifest.SLOTS = MappingProxyType(slots)
+
+
+def size_mb(folder: Path, *names: str) -> float:
+    """Return what the weights of slots take."""
+    return sum((folder / manifest.SLOTS[name].file).stat().st_size for name in names) / 1e6
+
+
+def _network(name: str) -> Any:  # noqa: ANN401 - torch is imported late
+    from lungmask.mask import UNet
+
+    from inference.networks.i3d import I3D
+    from inference.networks.ltc import LTC
+
+    if name == "lungmask-r231":
+        return UNet(n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
+    return LTC() if name == "ct-severity-ltc" else I3D()
+
+
+def _vit(blocks: int) -> "dict[str, Tensor]":
+    shapes: dict[str, tuple[int, ...]] = {
+        "cls_token": (1, 1, _WIDTH),
+        "pos_embed": (1, 197, _WIDTH),
+        "patch_embed.proj.weight": (_WIDTH, 3, 16, 16),
+        "patch_embed.proj.bias": (_WIDTH,),
+    }
+    for block in range(blocks):
+        for layer, inputs, outputs in (
+            ("attn.qkv", _WIDTH, 3 * _WIDTH),
+            ("attn.proj", _WIDTH, _WIDTH),
+            ("mlp.fc1", _WIDTH, 4 * _WIDTH),
+            ("mlp.fc2", 4 * _WIDTH, _WIDTH),
+        ):
+            shapes |= {f"blocks.{block}.{layer}.weight": (outputs, inputs), f"blocks.{block}.{layer}.bias": (outputs,)}
+        for norm in ("norm1", "norm2"):
+            shapes |= {f"blocks.{block}.{norm}.weight": (_WIDTH,), f"blocks.{block}.{norm}.bias": (_WIDTH,)}
+    return {name: _value(name, shape) for name, shape in shapes.items()}
+
+
+def _value(name: str, shape: tuple[int, ...]) -> "Tensor":
+    import torch
+
+    if "norm" in name:
+        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+    is_added_up = "qkv" not in name and "fc1" not in name
+    return torch.randn(shape) * (_STD_OF_SUMS if is_added_up else _STD)
+
+
+def _heads() -> Mapping[str, Any]:
+    """Return the regressions of the published package where it is installed, else random ones."""
+    try:
+        import assets  # type: ignore[import-not-found, import-untyped, unused-ignore]  # of the package balaitous
+
+        with np.load(Path(assets.__file__).parent / "balaitous.npz", allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except ImportError:
+        random = np.random.default_rng(_SEED)
+        return {
+            f"{part}_{view}_{outcome}": value
+            for view in ("full", "lung")
+            for outcome, covariates in (("covid", 0), ("severe", 2))
+            for part, value in (
+                ("coef", random.normal(size=_WIDTH + covariates)),
+                ("intercept", np.float64(0)),
+                ("alpha", np.float64(0.5)),
+            )
+        }
