@@ -1,7 +1,7 @@
 """What viewers are shown: a study of a phantom, what was found on it, and the objects that say so."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,8 @@ class Exhibit:
         What is to be seen: the truth that the viewer is held to.
     objects : tuple of ResultObject
         What is to show it.
+    is_planted : bool
+        Whether weights made for tests said it, so that no picture of it may pass for a result of the pipeline.
     """
 
     sources: tuple[Path, ...]
@@ -42,6 +44,7 @@ class Exhibit:
     source: Selected
     findings: Findings
     objects: tuple[ResultObject, ...]
+    is_planted: bool = False
 
     @property
     def study_instance_uid(self) -> str:
@@ -75,12 +78,26 @@ class Exhibit:
         return [item.dataset for item in self.objects if item.kind == kind]
 
 
-def of_pipeline(folder: Path, sources: Sequence[Path], pipeline: str, *, maps: Collection[ResultKind] = ()) -> Exhibit:
-    """Run a pipeline on a phantom's files, as the worker does, and write what it found beside them."""
+def of_pipeline(
+    folder: Path,
+    sources: Sequence[Path],
+    pipeline: str,
+    *,
+    maps: Collection[ResultKind] = (),
+    planted: Path | None = None,
+) -> Exhibit:
+    """Run a pipeline on a phantom's files, as the worker does, and write what it found beside them.
+
+    Parameters
+    ----------
+    planted
+        Folder of weights made for tests; without it the pipeline has those that come with the program.
+    """
     source = selected.load(registry.CARDS[pipeline], sources)
-    runner = registry.load(pipeline, weights=folder)
+    runner = registry.load(pipeline, weights=planted or folder)
     assert runner.accepts(source) is None
-    return of_findings(folder, sources, source, runner(source, "cpu"), maps=maps)
+    made = of_findings(folder, sources, source, runner(source, "cpu"), maps=maps)
+    return replace(made, is_planted=planted is not None)
 
 
 def of_findings(

@@ -22,6 +22,8 @@ _DICOMWEB_SETTINGS = {
     "DicomWeb": {"Enable": True, "Root": f"{DICOMWEB}/", "StudiesMetadata": "Full", "SeriesMetadata": "Full"}
 }
 
+PLANTED = "planted weights, made for tests: only where things are drawn can be judged"
+
 
 class Gallery:
     """Exhibits that can be looked at, and what was seen; made by :func:`gallery`.
@@ -63,19 +65,25 @@ class Gallery:
             yield at
 
     def note(self, at: Viewer, name: str, what: str, measured: Mapping[str, float]) -> None:
-        """Keep what was measured, and in a full run the screenshots that the documentation shows."""
+        """Keep what was measured, and in a full run a screenshot, for the documentation if it shows it."""
+        is_planted = self.exhibits[name].is_planted
         self._seen.append(
             {
                 "study": name,
                 "object": what,
+                **({"found by": PLANTED} if is_planted else {}),
                 "in place": {part: round(share, 4) for part, share in measured.items()},
                 "errors in the page": list(at.errors),
             }
         )
+        if self._documentation is None:
+            return
         picture = f"viewers/{name}-{what.replace(' ', '-')}.png"
-        if self._documentation and picture in (self._documentation / "viewers.md").read_text():
-            (self._documentation / picture).parent.mkdir(exist_ok=True)
-            at.save(self._documentation / picture)
+        is_shown = picture in (self._documentation / "viewers.md").read_text()
+        assert not (is_shown and is_planted), f"{picture} would pass for a result: its weights are planted"
+        kept = (self._documentation if is_shown else self._folder) / picture
+        kept.parent.mkdir(exist_ok=True)
+        at.save(kept)
 
     def evidence(self) -> dict[str, Any]:
         """Return who looked, with what, at what, and how much was in its place."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_out.resampling import resampled
-from inference.findings import Region
+from inference.findings import Findings, Measurement, Region
 from tests.viewers import pixels
 from tests.viewers.browser import View, Viewer
 from tests.viewers.exhibits import Exhibit
@@ -49,13 +49,21 @@ def report(viewer: Viewer, exhibit: Exhibit) -> dict[str, float]:
         border = view.placement.place(pixels.border(region.mask[plane]))
         drawn = pixels.coloured(view.picture)
         followed[region.label] = pixels.share_near(drawn, border, tolerance=view.placement.scale + 2)
-        assert any(headline(region) in label for label in viewer.labels()), (headline(region), viewer.labels())
+        said = written(region.measurements[0])
+        assert any(said in label for label in viewer.labels()), (said, viewer.labels())
     return followed
 
 
-def heatmap(viewer: Viewer, exhibit: Exhibit, *, slices: int) -> dict[str, float]:
+def headlines(viewer: Viewer, findings: Findings) -> None:
+    """Check that what is said first of the whole series or image is listed, with its unit."""
+    for measurement in findings.measurements[: findings.headlines]:
+        said = written(measurement)
+        assert any(said in label for label in viewer.labels()), (said, viewer.labels())
+
+
+def heatmap(viewer: Viewer, exhibit: Exhibit, *, slices: int, number: int = 0) -> dict[str, float]:
     """Return how far colours cover what a map marks, and warm ones its high values: the worst of some slices."""
-    (shown,), source = exhibit.findings.heatmaps, exhibit.source
+    shown, source = exhibit.findings.heatmaps[number], exhibit.source
     low, high = shown.value_range
     values = np.stack(list(resampled(shown, source.geometry, source.pixel_array.shape)))
     share = (values - low) / (high - low)
@@ -93,10 +101,9 @@ def some_of(mask: Mask, slices: int) -> list[int]:
     return sorted(chosen, key=lambda plane: -abs(plane - marked.mean()))
 
 
-def headline(region: Region) -> str:
-    """Return a region's first number as OHIF writes it: two digits of Numeric Value, which has six significant ones."""
-    first = region.measurements[0]
-    return f"{first.concept.meaning}: {float(f'{first.value:.6g}'):.2f} {first.unit.value}"
+def written(measurement: Measurement) -> str:
+    """Return a number as OHIF writes it: two digits of Numeric Value, which has six significant ones."""
+    return f"{measurement.concept.meaning}: {float(f'{measurement.value:.6g}'):.2f} {measurement.unit.value}"
 
 
 def _turn_to(viewer: Viewer, exhibit: Exhibit, plane: int) -> View:

@@ -1,7 +1,7 @@
-"""The studies that the viewer tests look at: two small ones in `make test`, all in `make viewers`."""
+"""The studies that the viewer tests look at: a small one of each pipeline in `make test`, all in `make viewers`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from dicom_out.context import ResultKind
 from inference.findings import Findings, Heatmap, Purpose, Refusal
 from inference.radiograph import load
 from inference.selected import Selected
-from phantom.ct import make_chest
+from phantom.ct import ChestPhantom, make_chest
 from phantom.cxr import RadiographPhantom, make_radiograph
 from phantom.cxr_dicom import to_dataset
 from phantom.dicom import write, write_study
 from tests.radiographs import ONE, PROBABILITY, write_xray, xray_findings
+from tests.viewers import planted
 from tests.viewers.exhibits import Exhibit, of_findings, of_pipeline, of_refusal
 
 EVIDENCE = os.environ.get("VIEWERS_EVIDENCE")
@@ -42,7 +43,8 @@ def small(folder: Path) -> dict[str, Exhibit]:
     (folder / "cxr").mkdir()
     path = write_xray(folder / "cxr" / "image.dcm")
     source = load(path)
-    return {"ct": ct, "cxr": of_findings(folder / "cxr", [path], source, xray_findings(source))}
+    exhibits = {"ct": ct, "cxr": of_findings(folder / "cxr", [path], source, xray_findings(source))}
+    return exhibits | _planted(folder, chest, make_radiograph(rows=256, columns=256, spacing_mm=1.44))
 
 
 def full(folder: Path) -> dict[str, Exhibit]:
@@ -59,7 +61,18 @@ def full(folder: Path) -> dict[str, Exhibit]:
         NOT_RUN: of_refusal(folder / NOT_RUN, sources[NOT_RUN], "lung-densitometry", refusal),
     }
     phantom = make_radiograph(rows=768, columns=768, spacing_mm=0.48)
-    return exhibits | {name: _cxr(folder / name, phantom, name) for name in _SPACINGS}
+    exhibits |= {name: _cxr(folder / name, phantom, name) for name in _SPACINGS}
+    return exhibits | _planted(folder, chest, phantom, maps=_MAPS)
+
+
+def _planted(
+    folder: Path, chest: ChestPhantom, phantom: RadiographPhantom, *, maps: Collection[ResultKind] = ()
+) -> dict[str, Exhibit]:
+    return {
+        planted.BALAITOUS: planted.balaitous(folder / planted.BALAITOUS, chest),
+        planted.SEVERITY: planted.ct_severity(folder / planted.SEVERITY, chest, maps=maps),
+        planted.ENSEMBLE: planted.opacity_ensemble(folder / planted.ENSEMBLE, phantom, maps=maps),
+    }
 
 
 def _cxr(folder: Path, phantom: RadiographPhantom, name: str) -> Exhibit:

@@ -3,7 +3,7 @@
 import pytest
 
 from dicom_out.context import ResultKind
-from tests.viewers import looks
+from tests.viewers import looks, planted
 from tests.viewers.browser import Opened
 from tests.viewers.gallery import Gallery
 from tests.viewers.studies import NOT_RUN, STUDIES, WRONG
@@ -31,6 +31,27 @@ def test_a_map_colours_what_it_marks(ohif: Gallery, name: str):
         assert viewer.errors == []
 
 
+@pytest.mark.parametrize(("name", "segmentation"), [(name, 0) for name in planted.PIPELINES] + [(planted.ENSEMBLE, 1)])
+def test_regions_of_planted_weights_are_drawn_on_their_masks(ohif: Gallery, name: str, segmentation: int):
+    exhibit = ohif.exhibits[name]
+    dataset = exhibit.of(ResultKind.SEG)[segmentation]
+    with ohif.shown(name, dataset, Opened.SEGMENTATION) as viewer:
+        covered = looks.segmentation(viewer, exhibit, dataset, slices=SLICES)
+        ohif.note(viewer, name, f"segmentation {segmentation + 1}", covered)
+        assert min(covered.values()) > 0.95
+        assert viewer.errors == []
+
+
+@pytest.mark.parametrize(("name", "number"), [(planted.SEVERITY, 0), (planted.SEVERITY, 1), (planted.ENSEMBLE, 0)])
+def test_a_map_of_planted_weights_colours_what_it_marks(ohif: Gallery, name: str, number: int):
+    exhibit = ohif.exhibits[name]
+    with ohif.shown(name, exhibit.of(ResultKind.MAP)[number], Opened.OVERLAY) as viewer:
+        covered = looks.heatmap(viewer, exhibit, slices=SLICES, number=number)
+        ohif.note(viewer, name, exhibit.findings.heatmaps[number].label, covered)
+        assert min(covered.values()) > 0.9
+        assert viewer.errors == []
+
+
 @pytest.mark.parametrize("name", ["cxr-imager-spacing", "cxr-no-spacing"])
 def test_a_map_of_a_radiograph_without_pixel_spacing_is_a_grey_picture_of_its_own(ohif: Gallery, name: str):
     exhibit = ohif.exhibits[name]
@@ -41,7 +62,7 @@ def test_a_map_of_a_radiograph_without_pixel_spacing_is_a_grey_picture_of_its_ow
         assert like > 0.95
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", [*STUDIES, *planted.PIPELINES])
 def test_a_key_image_is_shown_as_it_is(ohif: Gallery, name: str):
     for number, key_image in enumerate(ohif.exhibits[name].of(ResultKind.KEY_IMAGE), start=1):
         with ohif.shown(name, key_image, Opened.PICTURE) as viewer:
