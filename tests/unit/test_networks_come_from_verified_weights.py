@@ -82,7 +82,11 @@ def unverified(source: str, path: str) -> list[str]:
             root = root.value
         name = root.id if isinstance(root, ast.Name) else ""
         called = ast.unparse(function).replace(name, makers.get(name, name), 1)
-        if name in makers and not called.startswith(MAKES_NONE) and not (makers[name].startswith("inference.networks") and has_weights(node)):
+        if (
+            name in makers
+            and not called.startswith(MAKES_NONE)
+            and not (makers[name].startswith("inference.networks") and has_weights(node))
+        ):
             found.append(f"{path}:{node.lineno} calls {makers[name]}")
         reads = isinstance(function, ast.Attribute) and function.attr in LOADS and name in {"torch", "pickle"}
         if reads or (isinstance(function, ast.Attribute) and function.attr == "load_state_dict"):
