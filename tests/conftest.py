@@ -13,8 +13,21 @@ from tests.orthanc import Orthanc
 from tests.peers import StoreScp
 from tests.processes import SESSION_MARK, describe, left_behind
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers side by side: threads of one would only wait for those of the other. Before anything imports torch.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_CT = Path("ct") / "midrc_ricord_1a_001012"
+
+
+_LONGEST_FIRST = ("learn", "torture", "viewers", "integration", "acceptance", "parity", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it in the end."""
+    places = {folder: place for place, folder in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(REPOSITORY / "tests").parts[0], len(places)))
 
 
 @pytest.fixture(autouse=True, scope="session")
