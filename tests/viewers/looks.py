@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom_out.resampling import resampled
-from inference.findings import Findings, Measurement, Region
+from inference.findings import Measurement, Region
 from tests.viewers import pixels
 from tests.viewers.browser import View, Viewer
 from tests.viewers.exhibits import Exhibit
@@ -54,8 +54,11 @@ def report(viewer: Viewer, exhibit: Exhibit) -> dict[str, float]:
     return followed
 
 
-def headlines(viewer: Viewer, findings: Findings) -> None:
-    """Check that what is said first of the whole series or image is listed, with its unit."""
+def headlines(viewer: Viewer, exhibit: Exhibit) -> None:
+    """Check that what is said first of the whole series or image is listed on the slice that shows most, with units."""
+    findings = exhibit.findings
+    areas = [np.count_nonzero(region.mask, axis=(1, 2)) for region in _marked(findings.regions)]
+    _turn_to(viewer, exhibit, int(np.sum(areas, axis=0).argmax()))
     for measurement in findings.measurements[: findings.headlines]:
         said = written(measurement)
         assert any(said in label for label in viewer.labels()), (said, viewer.labels())
@@ -102,8 +105,9 @@ def some_of(mask: Mask, slices: int) -> list[int]:
 
 
 def written(measurement: Measurement) -> str:
-    """Return a number as OHIF writes it: two digits of Numeric Value, which has six significant ones."""
-    return f"{measurement.concept.meaning}: {float(f'{measurement.value:.6g}'):.2f} {measurement.unit.value}"
+    """Return a number as OHIF writes it: two digits of Numeric Value, which has six significant ones; nothing for 0."""
+    value = f"{float(f'{measurement.value:.6g}'):.2f}" if measurement.value else ""
+    return f"{measurement.concept.meaning}: {value} {measurement.unit.value}"
 
 
 def _turn_to(viewer: Viewer, exhibit: Exhibit, plane: int) -> View:

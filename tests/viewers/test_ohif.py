@@ -3,10 +3,10 @@
 import pytest
 
 from dicom_out.context import ResultKind
-from tests.viewers import looks, planted
+from tests.viewers import looks
 from tests.viewers.browser import Opened
 from tests.viewers.gallery import Gallery
-from tests.viewers.studies import FULL, STUDIES
+from tests.viewers.studies import FULL, PLANTED, STUDIES
 
 pytestmark = pytest.mark.timeout(300)
 SLICES = 5 if FULL else 1
@@ -26,12 +26,12 @@ def test_every_object_is_listed_and_the_lungs_are_drawn_on_their_masks(ohif: Gal
         assert viewer.errors == []
 
 
-@pytest.mark.parametrize("name", [*STUDIES, *planted.PIPELINES])
+@pytest.mark.parametrize("name", [*STUDIES, *PLANTED])
 def test_a_report_is_drawn_along_the_borders_of_its_regions_with_their_numbers(ohif: Gallery, name: str):
     exhibit = ohif.exhibits[name]
     with ohif.shown(name, exhibit.of(ResultKind.SR)[0], Opened.REPORT) as viewer:
         followed = looks.report(viewer, exhibit)
-        looks.headlines(viewer, exhibit.findings)
+        looks.headlines(viewer, exhibit)
         ohif.note(viewer, name, "report", followed)
         assert min(followed.values()) > 0.97
         assert viewer.errors == []
