@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inference.registry import CARDS
 from node import config
 from node.app import _ASSOCIATION_GRACE_S
 from node.cli import app
@@ -120,7 +119,9 @@ def test_the_configuration_of_the_compose_file_names_its_services() -> None:
         "opacity-node": [settings.dicom.ae_title, "opacity-node", settings.dicom.port]
     }
     assert {destination.host, "opacity-node"} <= set(COMPOSE["services"])
-    assert {pipeline for rule in settings.rules for pipeline in rule.pipelines} == set(CARDS)
+    assert {pipeline for rule in settings.rules for pipeline in rule.pipelines} == {
+        pipeline for rule in config.load(REPOSITORY / "config.toml").rules for pipeline in rule.pipelines
+    }
 
 
 def test_the_viewer_reads_from_the_pacs_and_nginx_understands_its_file(tmp_path: Path) -> None:

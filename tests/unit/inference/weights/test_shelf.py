@@ -227,7 +227,8 @@ def test_a_pipeline_with_all_its_weights_gets_them_verified(declare, shelf, put)
 
 def test_no_pipeline_is_made_without_the_weights_it_requires(declare, shelf, put, monkeypatch):
     made = []
-    monkeypatch.setitem(registry._PIPELINES, "p", lambda *, weights: made.append(weights))
+    monkeypatch.setitem(registry._PIPELINES, "p", lambda *, weights, **_: made.append(weights))
+    monkeypatch.setattr(registry, "CARDS", {"p": registry.CARDS["lung-fields"]})
     declare({"name": "toy", "url": URL, "pin": pinned(b"right"), "required_by": ["p"]})
     with pytest.raises(MissingWeightsError):
         registry.load("p", weights=shelf.folder)
