@@ -92,21 +92,20 @@ class Readout:
         """Yield opacity by side, and both lungs.
 
         A side without opacity has no region: that there is none stands with its lung. Without any there is one that
-        marks nothing, so that this is said, too.
+        marks nothing, so that this is said, too. Where a lung was not found, nothing is said of shares.
         """
         opacity = self.blended.opacity
         sides = by_side(opacity, self.lungs)
+        is_split = sides is not None
         if sides is None or not opacity.any():
-            whole = self.lungs[0] | self.lungs[1]
-            yield self._opacity("opacity", opacity, whole, Site(location=LUNG, laterality=BILATERAL))
-            sides = np.zeros_like(self.lungs) if sides is None else sides
-        for (side, lung, laterality), mask, field in zip(_SIDES, sides, self.lungs, strict=True):
+            shares = (_share(opacity, self.lungs[0] | self.lungs[1]),) if is_split else ()
+            yield self._opacity("opacity", opacity, shares, Site(location=LUNG, laterality=BILATERAL))
+        parts = np.zeros_like(self.lungs) if sides is None else sides
+        for (side, lung, laterality), mask, field in zip(_SIDES, parts, self.lungs, strict=True):
             if mask.any():
                 site = Site(location=lung, laterality=laterality)
-                yield self._opacity(f"{side} opacity", mask, field, site)
-        known = self.lungs.any(axis=(1, 2)).all()
-        for (side, lung, laterality), mask, field in zip(_SIDES, sides, self.lungs, strict=True):
-            share = (_share(mask, field),) if known else ()
+                yield self._opacity(f"{side} opacity", mask, (_share(mask, field),), site)
+        for (side, lung, laterality), mask, field in zip(_SIDES, parts, self.lungs, strict=True):
             yield Region(
                 label=f"{side} lung",
                 purpose=Purpose.LUNGS,
@@ -114,7 +113,7 @@ class Readout:
                 property_type=LUNG,
                 mask=self._stored(field),
                 site=Site(location=lung, laterality=laterality),
-                measurements=(*share, *area(int(np.count_nonzero(field)), self.radiograph)),
+                measurements=(*((_share(mask, field),) if is_split else ()), *self._area(field)),
             )
 
     def heatmap(self) -> Heatmap:
@@ -128,7 +127,7 @@ class Readout:
             purpose=Purpose.OPACITY,
         )
 
-    def _opacity(self, label: str, mask: Mask, lung: Mask, site: Site) -> Region:
+    def _opacity(self, label: str, mask: Mask, shares: tuple[Measurement, ...], site: Site) -> Region:
         return Region(
             label=label,
             purpose=Purpose.OPACITY,
@@ -136,8 +135,11 @@ class Readout:
             property_type=OPACITY,
             mask=self._stored(mask),
             site=site,
-            measurements=(_share(mask, lung), *area(int(np.count_nonzero(mask)), self.radiograph)),
+            measurements=(*shares, *self._area(mask)),
         )
+
+    def _area(self, mask: Mask) -> tuple[Measurement, ...]:
+        return area(int(np.count_nonzero(mask)), self.radiograph)
 
     def _stored(self, plane: NDArray[_Item]) -> NDArray[_Item]:
         return np.ascontiguousarray(self.radiograph.upright.turn_back(plane))[np.newaxis]
