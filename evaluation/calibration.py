@@ -23,11 +23,14 @@ _FEW = 14
 class GivesExperts(Protocol):
     """A pipeline whose experts can be asked one by one, as `opacity-ensemble` can."""
 
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """Their names, in the order in which they run and their weights are set."""
+
     def experts(self, radiograph: Radiograph, /, device: str) -> Mapping[str, NDArray[np.float32]]:
         """Return each expert's probability of opacity, float32, shape (rows, columns), on the stored pixels.
 
-        By name, in the order in which the experts run and their weights are set; one that did not run on this image,
-        as refinement on a negative one, is absent.
+        By name; one that did not run on this image, as refinement on a negative one, is absent.
         """
 
 
@@ -54,24 +57,25 @@ class Weights:
     warning: str = ""
 
 
-def calibrated(losses: Sequence[Mapping[str, float]]) -> Weights | None:
+def calibrated(losses: Sequence[Mapping[str, float]], names: Sequence[str]) -> Weights | None:
     """Return the weights of experts.
 
     Parameters
     ----------
     losses : sequence of Mapping[str, float]
-        Weighted log loss of each expert on each image, in the running order.
+        Weighted log loss of each expert that ran, on each image.
+    names : sequence of str
+        Of all experts, in the order in which their weights are set.
 
     Returns
     -------
     Weights or None
         None where no image was seen by all experts.
     """
-    most = max(losses, key=len, default={})
-    whole = [of_image for of_image in losses if len(of_image) == len(most)]
-    if not most:
+    whole = [of_image for of_image in losses if all(name in of_image for name in names)]
+    if not whole:
         return None
-    means = {name: float(np.mean([of_image[name] for of_image in whole])) for name in most}
+    means = {name: float(np.mean([of_image[name] for of_image in whole])) for name in names}
     weights = weights_of(list(means.values()))
     said = ", ".join(f"{weight:.{_DIGITS}f}" for weight in weights)
     return Weights(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 LEVEL = 0.95
 _LEAST_PATIENTS = 3
 
@@ -59,15 +60,25 @@ def weights(patients: Sequence[int], positive: Sequence[bool] | None, drawing: D
     drawing : Drawing
         How often, and from which seed.
     """
+    strata, of_image = _strata(patients, positive)
+    count, random = sum(map(len, strata)), np.random.default_rng(drawing.seed)
+    for _ in range(drawing.resamples):
+        drawn = np.concatenate([random.choice(group, group.size) for group in strata])
+        yield np.bincount(drawn, minlength=count)[of_image].astype(np.float64)
+
+
+def are_few(patients: Sequence[int], positive: Sequence[bool] | None) -> bool:
+    """Say whether a group of patients is too small to be drawn from: it would hardly change, and seem certain."""
+    return min(map(len, _strata(patients, positive)[0])) < _LEAST_PATIENTS
+
+
+def _strata(patients: Sequence[int], positive: Sequence[bool] | None) -> tuple[list[Indices], Indices]:
+    """Return patients with and without a positive image, as far as there are any, and the patient of each image."""
     names, of_image = np.unique(np.asarray(patients), return_inverse=True)
     marked = np.zeros(len(names), dtype=bool)
     if positive is not None:
         np.logical_or.at(marked, of_image, np.asarray(positive, dtype=bool))
-    strata = [group for group in (np.flatnonzero(marked), np.flatnonzero(~marked)) if group.size]
-    random = np.random.default_rng(drawing.seed)
-    for _ in range(drawing.resamples):
-        drawn = np.concatenate([random.choice(group, group.size) for group in strata])
-        yield np.bincount(drawn, minlength=len(names))[of_image].astype(np.float64)
+    return [group for group in (np.flatnonzero(marked), np.flatnonzero(~marked)) if group.size], of_image
 
 
 def between(values: Sequence[float]) -> tuple[float, float] | None:
@@ -91,7 +102,7 @@ def _estimate(
     if not numbers.size:
         return Estimate(value=None, note="No image has it.")
     value = measure(np.ones(numbers.size))
-    if len(set(patients)) < _LEAST_PATIENTS:
+    if are_few(patients, None):
         return Estimate(value=value, images=numbers.size, note="Too few patients for an interval.")
     ends = between([measure(drawn) for drawn in weights(patients, None, drawing)])
     low, high = ends or (None, None)

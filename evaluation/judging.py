@@ -82,6 +82,8 @@ def masks_of(truth: Truth, prediction: Prediction, source: Selected, settings: S
     if not known:
         return None
     outputs = settings.outputs
+    if any(slug(part) in known for part in outputs.parts):
+        known = {"": reduce(np.logical_or, known.values())}
     if "" in known:
         whole = _joined(prediction.masks)
         return Masks(truth={outputs.joined: known[""]}, found={outputs.joined: whole} if whole is not None else {})
@@ -125,10 +127,10 @@ def _joined(masks: Mapping[str, Mask]) -> Mask | None:
 
 
 def _of_one_class(boxes: tuple[Box, ...] | None, outputs: Outputs) -> tuple[Box, ...] | None:
-    """Name true boxes as those round the parts of a mask are, which know no classes."""
-    if boxes is None or len(outputs.masks) != 1:
+    """Name true boxes as those round the parts of masks are, which know no classes."""
+    if boxes is None or not outputs.masks:
         return boxes
-    return tuple(replace(box, name=outputs.masks[0]) for box in boxes)
+    return tuple(replace(box, name=outputs.joined) for box in boxes)
 
 
 def _filled(boxes: tuple[Box, ...], source: Selected) -> Mask:

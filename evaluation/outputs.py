@@ -1,7 +1,7 @@
 """Which of a pipeline's findings are judged, by their names, and what they are on the image's own pixels."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from math import isfinite
@@ -32,6 +32,8 @@ class Outputs:
         Meaning of a measurement or category about the whole image; a score is in [0, 1] or in %.
     masks : tuple of str
         Labels of regions, or purposes ("opacity", "lungs"), which mean all regions that have them.
+    parts : tuple of str
+        Labels of regions that a truth may give one by one, as `run` writes them, and that are judged together.
     map : str or None
         Label of a heatmap of probabilities.
     threshold : float or None
@@ -40,6 +42,7 @@ class Outputs:
 
     score: str | None = None
     masks: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     map: str | None = None
     level: str | None = None
     threshold: float | None = None
@@ -62,7 +65,8 @@ DEFAULTS: Mapping[str, Outputs] = {
     "lung-fields": Outputs(masks=("right lung", "left lung")),
     "opacity-ensemble": Outputs(
         score="Opacity probability",
-        masks=("right opacity", "left opacity", "opacity"),  # by side, or where it cannot be split
+        masks=("opacity",),  # by its purpose: on either side, or where it could not be split
+        parts=("right opacity", "left opacity"),
         map="opacity probability",
     ),
 }
@@ -110,7 +114,7 @@ def read_out(findings: Findings, source: Selected, outputs: Outputs) -> Predicti
         level=level,
         masks=masks,
         map=heat,
-        boxes=_boxes(masks, heat, outputs) if shape[0] == 1 else None,
+        boxes=_boxes(masks, heat, outputs.joined) if shape[0] == 1 else None,
         threshold=outputs.threshold if outputs.threshold is not None else _threshold(findings),
         absent=tuple(sorted(absent)),
     )
@@ -180,12 +184,11 @@ def _map(findings: Findings, source: Selected, name: str | None) -> NDArray[np.f
     return None
 
 
-def _boxes(masks: Mapping[str, Mask], heat: NDArray[np.float32] | None, outputs: Outputs) -> tuple[Box, ...]:
-    def each() -> Iterator[Box]:
-        for label in outputs.masks:
-            yield from boxes_of(masks[label][0], None if heat is None else heat[0], label)
-
-    return tuple(each())
+def _boxes(masks: Mapping[str, Mask], heat: NDArray[np.float32] | None, joined: str) -> tuple[Box, ...]:
+    if not masks:
+        return ()
+    whole = reduce(np.logical_or, masks.values())
+    return tuple(boxes_of(whole[0], None if heat is None else heat[0], joined))
 
 
 def _threshold(findings: Findings) -> float | None:

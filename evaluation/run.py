@@ -54,6 +54,8 @@ class Evaluation:
         Of the images that were run, or tried.
     algorithm : Algorithm or None
         Of the first findings, with those parameters that are the same for all images; None where there were none.
+    experts : tuple of str
+        Whose maps are judged one by one, in the order in which their weights are set.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class Evaluation:
         self._kept = kept
         self.rows: list[Row] = []
         self.algorithm = kept.algorithm
+        self.experts = subject.pipeline.expert_names if isinstance(subject.pipeline, GivesExperts) else ()
         self._checked = False
 
     def run(self, images: Sequence[tuple[Image, Truth]], *, on_done: Callable[[], None] = lambda: None) -> None:
@@ -80,7 +83,7 @@ class Evaluation:
             If the pipeline gives nothing that was asked for.
         """
         for image, truth in images:
-            told = repr((image.uid, truth.label, truth.level, truth.boxes))
+            told = repr((image.uid, truth.label, truth.level, truth.boxes, sorted(truth.masks)))
             key = key_of(image.paths, truth.masks, told)
             row = self._kept.rows.get(key)
             if row is None or row.state is State.FAILED:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.intervals import Drawing, Estimate, Floats, between, share, weights
+from evaluation.intervals import Drawing, Estimate, Floats, are_few, between, share, weights
 
 FALSE_ALARMS = np.linspace(0, 1, 101)
 """Where the band about the ROC curve is given."""
 _BINS = 10
 _FLOOR = 1e-6
 """Scores of 0 and 1 are taken as this far from them where their logarithm counts."""
+_FEW = "Too few patients with a positive image, or without one, for an interval."
 _APART = "Every positive image scores above every negative one: no interval can be had by drawing from these images."
 
 
@@ -81,10 +82,11 @@ def roc(labels: Sequence[int], scores: Sequence[float], patients: Sequence[int],
     x, y, _ = roc_curve(labels, scores)
     area, images = float(roc_auc_score(labels, scores)), len(labels)
     curve = Curve(x=x, y=y)
-    if area in (0.0, 1.0):
-        return Roc(curve=curve, area=Estimate(value=area, images=images, note=_APART))
+    positive = [label == 1 for label in labels]
+    if note := _APART if area in (0.0, 1.0) else _FEW if are_few(patients, positive) else "":
+        return Roc(curve=curve, area=Estimate(value=area, images=images, note=note))
     areas, bands = [], []
-    for drawn in weights(patients, [label == 1 for label in labels], drawing):
+    for drawn in weights(patients, positive, drawing):
         if not all(drawn[np.asarray(labels) == kind].any() for kind in (0, 1)):
             continue  # one patient with images of both kinds may leave a kind out
         false_alarms, found, _ = roc_curve(labels, scores, sample_weight=drawn)

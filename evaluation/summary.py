@@ -14,6 +14,8 @@ from evaluation.levels import Levels
 from evaluation.rows import Row, State
 from evaluation.scores import Curve, Decisions, Reliability, Roc
 
+_UNCALIBRATED = "No weights: no image was looked at by all experts. The refinement looks at positive images only."
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ScoreSummary:
@@ -72,10 +74,21 @@ class Summary:
     notes: tuple[str, ...] = ()
 
 
-def summarise(rows: Sequence[Row], settings: Settings) -> Summary:
-    """Return the numbers of all judged images."""
+def summarise(rows: Sequence[Row], settings: Settings, experts: Sequence[str] = ()) -> Summary:
+    """Return the numbers of all judged images.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        Of all images.
+    settings : Settings
+        How they were judged.
+    experts : sequence of str
+        Whose weights are wanted, in the order in which they are set.
+    """
     judged = [row for row in rows if row.state is State.JUDGED]
     maps = [row for row in judged if row.map_loss is not None]
+    calibration = calibrated([row.experts for row in judged], experts) if settings.calibrate else None
     boxed = [row for row in judged if row.boxes is not None and row.found_boxes is not None]
     return Summary(
         counts={state.value: sum(row.state is state for row in rows) for state in State},
@@ -86,8 +99,8 @@ def summarise(rows: Sequence[Row], settings: Settings) -> Summary:
         box_precision=_boxes(boxed, settings) if boxed else (),
         true_boxes=sum(len(row.boxes or ()) for row in boxed),
         levels=_levels(judged),
-        calibration=calibrated([row.experts for row in judged if row.experts]) if settings.calibrate else None,
-        notes=tuple(_notes(judged, settings)),
+        calibration=calibration,
+        notes=(*_notes(judged, settings), *((_UNCALIBRATED,) if settings.calibrate and calibration is None else ())),
     )
 
 

@@ -213,7 +213,7 @@ def _record(
         images=request.images,
         known=request.known,
         settings=request.settings,
-        summary=summarise(rows, request.settings),
+        summary=summarise(rows, request.settings, evaluation.experts),
         rows=rows,
         unused_truth=matched.unused,
     )

@@ -89,10 +89,12 @@ def _flat(path: Path, source: Radiograph) -> Mask:
     from PIL import Image
 
     try:
-        values: NDArray[np.generic] = np.asarray(Image.open(path))
+        with Image.open(path) as image:
+            channels = len(image.getbands()) - image.mode.endswith("A")  # how opaque a pixel is, it is no region
+            values: NDArray[np.generic] = np.asarray(image)
     except (OSError, SyntaxError, ValueError) as error:
         raise SelectionRefusedError(_unreadable(path, "a PNG")) from error
-    mask: Mask = np.asarray(values[..., :3].any(axis=-1) if values.ndim == 3 else values != 0)
+    mask: Mask = np.asarray(values[..., :channels].any(axis=-1) if values.ndim == 3 else values != 0)
     rows, columns = source.pixel_array.shape[1:]
     if mask.shape != (rows, columns):
         raise SelectionRefusedError(

@@ -207,6 +207,13 @@ class OpacityEnsemble:
             found[number] = self._findings(radiographs[number], seen, fields, checks[number], networks)
         return [one for one in found if one is not None]
 
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """Of those whose maps are blended, in the order in which they run and their weights are set."""
+        from inference.opacity_ensemble.ensemble import RUNNING_ORDER
+
+        return RUNNING_ORDER
+
     def experts(self, radiograph: Radiograph, device: str) -> dict[str, Floats]:
         """Return each expert's own probability of opacity, as weights are calibrated on it.
 

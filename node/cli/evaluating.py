@@ -88,15 +88,17 @@ def evaluate(
 
     # Imaging and statistics come with these.
     from evaluation.judging import Settings
-    from evaluation.truth import TruthError, read_truth
+    from evaluation.truth import Kind, TruthError, read_truth
     from node.evaluating import Request
 
     outputs = _outputs(pipeline, score=score, masks=mask, heatmap=heatmap, level=level, threshold=threshold)
     try:
-        known = read_truth(truth, outputs.masks)
+        known = read_truth(truth, (*outputs.masks, *outputs.parts))
     except TruthError as error:
         fail(f"--truth {error}")
     _check_use(pipeline, outputs, known, fill_boxes=fill_boxes)
+    if calibrate and not (known.kind is Kind.MASKS or (known.kind is Kind.BOXES and fill_boxes)):
+        fail(f"--calibrate needs masks, or boxes and --fill-boxes; --truth {known.place} gives {known.kind}")
     request = Request(
         card=CARDS[pipeline],
         images=images,
@@ -139,6 +141,7 @@ def _outputs(
     return Outputs(
         score=_named(score, known.score),
         masks=tuple(masks) if masks else known.masks,
+        parts=() if masks else known.parts,
         map=_named(heatmap, known.map),
         level=_named(level, known.level),
         threshold=threshold,

@@ -183,6 +183,12 @@ def test_labels_say_nothing_about_lungs_and_no_lungs_about_a_score(refused, tmp_
     assert "--score" in said
 
 
+def test_weights_are_not_made_of_labels(refused, tmp_path):
+    labels = table(tmp_path, "image,label\na,1\n")
+    said = refused("--pipeline", "opacity-ensemble", "--calibrate", truth=labels)
+    assert "--calibrate needs masks, or boxes and --fill-boxes" in said
+
+
 def test_pictures_without_a_header_are_no_images_and_the_page_says_what_to_do(refused, tmp_path):
     (tmp_path / "png").mkdir()
     Image.new("L", (400, 400)).save(tmp_path / "png" / "a.png")

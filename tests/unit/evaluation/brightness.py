@@ -79,6 +79,8 @@ class Brightness:
             ),
         )
 
+    expert_names = ("sharp", "blind")
+
     def experts(self, radiograph, device) -> Mapping[str, np.ndarray]:  # noqa: ARG002 - it needs none
         whole = _seen(radiograph)[0]
         first = {"sharp": whole, "blind": np.full_like(whole, 0.5)}

@@ -85,7 +85,7 @@ def test_a_folder_without_masks_says_how_they_are_to_be_called(tmp_path):
         read_truth(tmp_path, LUNGS)
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "RGB", "P", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "1", "RGB", "P", "I;16", "LA", "RGBA"])
 def test_whatever_is_not_black_belongs_to_the_region(tmp_path, radiograph, mode):
     expected = np.zeros((8, 10), dtype=bool)
     expected[2:4, 5] = True

@@ -71,7 +71,7 @@ def made_up(those, ending=Ending.COMPLETE, outputs=ALL):
         images=Path("/images"),
         known=Known(kind=Kind.MASKS, place=Path("/truth"), of={}),
         settings=how,
-        summary=summarise(those, how),
+        summary=summarise(those, how, ("convnext", "refine")),
         rows=those,
         unused_truth=("nobody",),
     )

@@ -17,7 +17,7 @@ from evaluation.rows import State
 from evaluation.run import CannotCalibrateError, Evaluation
 from evaluation.summary import summarise
 from evaluation.truth import Truth
-from tests.unit.evaluation.brightness import SHAPE, labelled, radiograph, settings, subject
+from tests.unit.evaluation.brightness import OUTPUTS, SHAPE, labelled, radiograph, settings, subject
 
 LEFT_SPOT, RIGHT_SPOT = (slice(4, 8), slice(2, 10)), (slice(10, 14), slice(20, 30))
 
@@ -79,6 +79,34 @@ def test_boxes_lie_round_what_is_marked_and_are_masks_only_when_asked(images, ju
     assert summarise([row], settings()).box_precision[0].mean == pytest.approx(1)
     (row,) = judge([(images[0], truth)], what="filled", fill_boxes=True).rows
     assert row.regions == {"opacity": Overlap(truth=32, found=72, both=32)}
+
+
+def test_masks_by_side_are_judged_together_where_the_pipeline_is(images, judge, tmp_path):
+    outputs = replace(OUTPUTS, parts=("right opacity", "left opacity"))
+    sides = {"right-opacity": (LEFT_SPOT,), "left-opacity": (RIGHT_SPOT,)}
+    masks = {}
+    for name, places in sides.items():
+        (tmp_path / name).mkdir()
+        masks |= {name: masked(images[0], tmp_path / name, *places)[1].masks[""]}
+    both, one = judge([(images[0], Truth(masks=masks)), (images[1], Truth(masks=masks))], outputs=outputs).rows
+    assert both.regions == {"opacity": Overlap(truth=72, found=72, both=72)}
+    assert one.regions == {"opacity": Overlap(truth=72, found=32, both=32)}
+
+
+def test_a_mask_that_is_said_to_be_of_another_region_is_judged_anew(images, judge, tmp_path):
+    path = masked(images[0], tmp_path, LEFT_SPOT)[1].masks[""]
+    outputs = replace(OUTPUTS, masks=("right opacity", "left opacity"))
+    for region, both in (("right-opacity", 32), ("left-opacity", 0)):
+        (row,) = judge([(images[0], Truth(masks={region: path}))], outputs=outputs).rows
+        assert [(name, overlap.both) for name, overlap in row.regions.items()] == [(region.replace("-", " "), both)]
+
+
+def test_boxes_know_no_class_however_many_masks_are_judged(images, judge):
+    truth = Truth(label=1, boxes=(Box(x=2, y=4, width=8, height=4, name="typical"),))
+    sides = replace(OUTPUTS, masks=("right opacity", "left opacity", "opacity"))
+    (row,) = judge([(images[0], truth)], outputs=sides).rows
+    assert len(row.found_boxes) == 2
+    assert summarise([row], settings(outputs=sides)).box_precision[0].mean == pytest.approx(1)
 
 
 def test_a_mask_of_another_size_or_a_box_outside_is_a_refusal_of_this_image_alone(images, judge, tmp_path):
@@ -165,7 +193,7 @@ def test_experts_are_weighted_by_the_inverse_of_their_loss_on_images_that_all_lo
     pairs = [masked(images[0], tmp_path, LEFT_SPOT, RIGHT_SPOT), masked(images[2], tmp_path, RIGHT_SPOT)]
     rows = judge(pairs, calibrate=True).rows
     assert [list(row.experts) for row in rows] == [["sharp", "blind"], ["sharp"]]
-    found = calibrated([row.experts for row in rows])
+    found = calibrated([row.experts for row in rows], ("sharp", "blind"))
     assert found.images == 1
     assert found.losses["blind"] == pytest.approx(math.log(2))
     inverse = [1 / rows[0].experts["sharp"], 1 / math.log(2)]
@@ -175,11 +203,19 @@ def test_experts_are_weighted_by_the_inverse_of_their_loss_on_images_that_all_lo
 
 
 def test_weights_of_losses_of_two_and_one_are_a_third_and_two_thirds():
-    found = calibrated([{"a": 1.0, "b": 0.25}, {"a": 3.0, "b": 1.75}])
+    found = calibrated([{"b": 0.25, "a": 1.0}, {"a": 3.0, "b": 1.75}, {"a": 9.0}], ("a", "b"))
     assert found.losses == {"a": 2.0, "b": 1.0}
     assert list(found.weights.values()) == pytest.approx([1 / 3, 2 / 3])
     assert found.setting == "expert_weights = [0.3333, 0.6667]"
-    assert calibrated([]) is None
+    assert found.images == 2
+
+
+def test_no_weights_are_given_where_an_expert_never_ran_and_the_report_says_so(images, judge, tmp_path):
+    evaluation = judge([masked(images[2], tmp_path, RIGHT_SPOT)], calibrate=True)
+    assert [list(row.experts) for row in evaluation.rows] == [["sharp"]]
+    found = summarise(evaluation.rows, settings(calibrate=True), evaluation.experts)
+    assert found.calibration is None
+    assert any("no image was looked at by all experts" in note for note in found.notes)
 
 
 def test_a_pipeline_without_experts_cannot_be_calibrated(tmp_path):

@@ -57,6 +57,16 @@ def test_no_interval_is_claimed_where_all_is_in_order():
     assert "no interval" in found.note
 
 
+@pytest.mark.parametrize(
+    "patients", [[1, 1, 1, 2, 2], [1, 2, 3, 4, 4], [1, 2, 3, 4, 5]], ids=["one-each", "one-positive", "two-positive"]
+)
+def test_no_interval_is_claimed_of_patients_that_are_too_few_to_be_drawn_from(patients):
+    found = roc(LABELS, SCORES, patients, DRAWING)
+    assert found.area.value == pytest.approx(5 / 6)
+    assert (found.area.low, found.area.high, found.low) == (None, None, None)
+    assert "Too few patients" in found.area.note
+
+
 def test_the_same_seed_draws_the_same():
     first, second, other = (
         roc(LABELS * 4, SCORES * 4, list(range(20)), Drawing(resamples=50, seed=s)).area for s in (1, 1, 2)
