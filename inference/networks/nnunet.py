@@ -1,7 +1,8 @@
 """nnU-Nets on images that are in memory, through nnU-Net's own predictor: no file, no process, no environment.
 
 What is done before and after the network is nnU-Net's, as the model folder says it: normalisation, patches,
-mirroring, folds. Ours are the type that it computes with, and that a GPU gets mirrored images in one batch.
+mirroring, folds. Ours are the type that it computes with, how values lie in the memory of a CPU, and that a GPU gets
+mirrored images in one batch.
 
 References
 ----------
@@ -17,6 +18,7 @@ import torch
 from nnunetv2.inference import predict_from_raw_data
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 from inference import compute
 from inference.networks.answers import Answers, Floats, answers
@@ -58,7 +60,7 @@ def opacity(weights: Verified, images: Sequence[Floats], device: str, *, side: i
         In [0, 1], on each image's own pixels.
     """
     return answers(
-        lambda on: resident(("nnU-Net", weights.sha256), on, partial(NNUNet, weights)),
+        lambda on: resident(("nnU-Net", weights.sha256, compute.dtype_on(on)), on, partial(NNUNet, weights, on)),
         [as_picture(image if side is None else resized(image, (side, side)))[np.newaxis] for image in images],
         lambda number, found: resized(found, images[number].shape),
         device=device,
@@ -75,6 +77,15 @@ def as_picture(image: Floats) -> Floats:
 class _Predictor(nnUNetPredictor):  # type: ignore[misc]  # nnunetv2 ships no types
     """nnU-Net's, but for how a patch goes through the network."""
 
+    def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:
+        """Return logits; of a single fold, whose values are in the network already, without putting them there anew."""
+        if len(self.list_of_parameters) > 1:
+            several: Tensor = super().predict_logits_from_preprocessed_data(data)
+            return several
+        with torch.inference_mode():
+            logits: Tensor = self.predict_sliding_window_return_logits(data).to("cpu")
+        return logits
+
     def _internal_maybe_mirror_and_predict(self, x: Tensor) -> Tensor:
         """Return the mean over a patch, shape (1, channels, rows, columns), and its mirror images."""
         axes = [axis + 2 for axis in self.allowed_mirroring_axes or ()] if self.use_mirroring else []
@@ -84,7 +95,9 @@ class _Predictor(nnUNetPredictor):  # type: ignore[misc]  # nnunetv2 ships no ty
         with torch.autocast(x.device.type, dtype, enabled=dtype != torch.float32):
             seen = torch.cat([x.flip(turned) for turned in mirrored])
             # A GPU is faster with all at once; a CPU only needs more memory.
-            said = torch.cat([self.network(part) for part in seen.split(1 if x.device.type == "cpu" else len(seen))])
+            said = torch.cat(
+                [self.network(part) for part in seen.split(1 if x.device.type == compute.CPU else len(seen))]
+            )
         back = [one[None].float().flip(turned) for one, turned in zip(said, mirrored, strict=True)]
         return torch.cat(back).mean(dim=0, keepdim=True)
 
@@ -96,19 +109,23 @@ class NNUNet(nn.Module):
     ----------
     weights : Verified
         Of the form `nnunet-folder`.
+    device : str
+        Torch device that it will be moved to.
     """
 
-    def __init__(self, weights: Verified) -> None:
+    def __init__(self, weights: Verified, device: str) -> None:
         super().__init__()
         self._predictor = load_predictor(weights, "cpu", kind=_Predictor)
         self._channels = len(self._predictor.dataset_json["channel_names"])
-        self.network = self._predictor.network
+        self.network = compute.cast(self._predictor.network, compute.dtype_on(device))
+        if torch.device(device).type == compute.CPU:
+            _quicken(self.network)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return probabilities, float32, shape (n, rows, columns)."""
         device = next(self.network.parameters()).device
         self._predictor.device = device
-        self._predictor.perform_everything_on_device = device.type != "cpu"
+        self._predictor.perform_everything_on_device = device.type != compute.CPU
         return torch.stack([self._one(image) for image in images.cpu().numpy()])
 
     def _one(self, image: Floats) -> Tensor:
@@ -117,3 +134,25 @@ class NNUNet(nn.Module):
         channels = np.repeat(image[:, np.newaxis], self._channels, axis=0)
         _, found = self._predictor.predict_single_npy_array(channels, dict(_SPACING), None, None, True)
         return torch.from_numpy(np.ascontiguousarray(found[-1, 0], dtype=np.float32))
+
+
+class _OfOneImage(nn.InstanceNorm2d):
+    """Batch normalisation of a batch of one, which is the same, and knows channels last; instance normalisation copies.
+
+    References
+    ----------
+    Ulyanov et al., 2016, arXiv:1607.08022, equations 6 and 7.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > 1 or self.track_running_stats:
+            return super().forward(images)
+        return batch_norm(images, None, None, self.weight, self.bias, training=True, eps=self.eps)
+
+
+def _quicken(network: nn.Module) -> None:
+    """Have values lie as a CPU convolves them, channels last, so that none is rearranged between two layers."""
+    network.to(memory_format=torch.channels_last)
+    for layer in network.modules():
+        if type(layer) is nn.InstanceNorm2d:
+            layer.__class__ = _OfOneImage

@@ -142,3 +142,29 @@ def test_bfloat16_is_used_where_it_is_asked_for(folder, images):
     rough = nnunet.opacity(folder, images[:1], "cpu", side=64)
     assert (exact.parameters["precision"], rough.parameters["precision"]) == ("float32", "bfloat16")
     assert 0 < np.abs(rough.each[0] - exact.each[0]).max() < 0.05
+
+
+def test_on_a_cpu_values_lie_channels_last_from_layer_to_layer_and_come_out_the_same():
+    torch.manual_seed(4)
+    made, image = network(), torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        wanted = made(image)
+        nnunet._quicken(made)
+        layouts = []
+        for layer in made.modules():
+            if isinstance(layer, torch.nn.InstanceNorm2d):
+                layer.register_forward_hook(
+                    lambda _layer, _given, said: layouts.append(said.is_contiguous(memory_format=torch.channels_last))
+                )
+        torch.testing.assert_close(made(image), wanted, rtol=1e-4, atol=1e-5)
+        several = torch.rand(3, 1, 32, 32)
+        torch.testing.assert_close(made(several), torch.cat([made(one[None]) for one in several]))
+    assert layouts
+    assert all(layouts[:3])
+
+
+def test_a_single_fold_is_put_into_the_network_once(make_folder, images, monkeypatch):
+    verified = make_folder()
+    first = nnunet.opacity(verified, images[:1], "cpu", side=48).each[0]
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", None)
+    np.testing.assert_array_equal(nnunet.opacity(verified, images[:1], "cpu", side=48).each[0], first)
