@@ -18,22 +18,27 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inference.findings import Refusal
 from inference.networks import i3d, ltc
 from inference.severity.network import FULL_WIDTH, SeverityNetwork
-from inference.weights import Shelf
+from inference.weights import Shelf, Verified
 from inference.weights.refusals import WeightsRefusedError
 from inference.wording import counted
 from training.kinetics import kinetics_start
 from training.severity_cases import Case, CaseError, read
-from training.severity_fitting import Network, Recipe
+from training.severity_fitting import Network, Recipe, untrained
 from training.severity_judging import summary
 from training.severity_runs import Runs
 from training.severity_volumes import Volumes
 
 LUNG_MASK, KINETICS = "lungmask-r231", "i3d-kinetics"
 _SIZES = {Network.LTC: ltc.SIZE, Network.I3D: i3d.SIZE}
+
+
+class RecipeError(ValueError):
+    """No network can be made as was asked for; says what to change."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +86,7 @@ def main(arguments: list[str]) -> int:
     )
     try:
         record = make(sources, recipe)
-    except (CaseError, WeightsRefusedError, OSError) as error:
+    except (RecipeError, CaseError, WeightsRefusedError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command's answer
         return 2
     shown = {name: record[name] for name in ("trained_on", "unseen_patients", "file")}
@@ -99,12 +104,16 @@ def make(sources: Sources, recipe: Recipe) -> dict[str, Any]:
 
     Raises
     ------
+    RecipeError
+        If no such network can be.
     CaseError
         If the table, or a folder of it, is not what is needed, or too few CTs can be used.
     WeightsRefusedError
         If weights that are needed are not there.
     """
+    network = _first(recipe)
     found = Shelf(sources.weights).require(LUNG_MASK, *((KINETICS,) if sources.kinetics else ()))
+    start = _start(network, found[KINETICS]) if sources.kinetics else {}
     volumes = Volumes(sources.out / "prepared", size=recipe.size, lung_mask=found[LUNG_MASK], device=sources.device)
     cases, prepared, left_out = _usable(read(sources.data, sources.labels), volumes, recipe)
     runs = Runs(
@@ -112,17 +121,17 @@ def make(sources: Sources, recipe: Recipe) -> dict[str, Any]:
         cases=cases,
         volumes=torch.from_numpy(prepared)[:, None],
         recipe=recipe,
-        start=kinetics_start(found[KINETICS], i3d.I3D(width=recipe.width)) if sources.kinetics else {},
+        start=start,
         made_from={
             "started_from": found[KINETICS].sha256 if sources.kinetics else "nothing",
-            "volumes_sha256": hashlib.sha256(prepared.tobytes()).hexdigest(),
+            "volumes_sha256": hashlib.sha256(prepared.data).hexdigest(),
         },
         device=sources.device,
     )
     judged, folds_took = runs.cross_validate()
-    network, took = runs.train_on_all()
+    trained, took = runs.train_on_all()
     record = {
-        **_described(runs, network),
+        **_described(runs, trained),
         "lung_mask_sha256": found[LUNG_MASK].sha256,
         "cpu_minutes": round((folds_took + took) / 60, 2),
         "trained_on": {**_counts(cases), "left_out": left_out},
@@ -134,6 +143,22 @@ def make(sources: Sources, recipe: Recipe) -> dict[str, Any]:
     runs.weights.with_suffix(".json").write_text(f"{text}\n", encoding="utf-8")
     written: dict[str, Any] = json.loads(text)
     return written
+
+
+def _first(recipe: Recipe) -> SeverityNetwork:
+    """Make the network of a recipe before hours are spent on CTs for it."""
+    if least := [name for name in ("width", "epochs", "batch") if getattr(recipe, name) < 1]:
+        raise RecipeError(f"{' and '.join(least)} must be at least 1.")
+    try:
+        return untrained(recipe)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def _start(network: SeverityNetwork, kinetics: Verified) -> dict[str, Tensor]:
+    if not isinstance(network, i3d.I3D):
+        raise RecipeError("Kinetics weights are of I3D: add --network i3d, or leave out --start kinetics.")
+    return kinetics_start(kinetics, network)
 
 
 def _usable(

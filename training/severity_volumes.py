@@ -1,6 +1,6 @@
 """CTs as the networks of `ct-severity` see them in the pipeline, made once and kept in a folder.
 
-``files -> series.load -> resampled_ct -> prepare -> Prepared.resized``: the pipeline's own functions.
+``files -> series.load -> resampled_ct -> prepare_ct -> Prepared.resized``: the pipeline's own functions.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from inference import series
 from inference.findings import Refusal, SelectionRefusedError
 from inference.pipelines.ct_severity import CARD, CTSeverity
 from inference.resampled_ct import resampled_ct
-from inference.severity.prepared import prepare
+from inference.severity.prepared import prepare_ct
 from inference.weights import Verified
 from training.severity_cases import Case
 
@@ -61,13 +61,12 @@ class Volumes:
     def _made(self, case: Case) -> Volume | Refusal:
         try:
             loaded = series.load(case.paths)
+            if refusal := CTSeverity(self._lung_mask.path.parent).accepts(loaded):
+                return refusal
+            prepared, _ = prepare_ct(resampled_ct(loaded, self._lung_mask, device=self._device))
         except SelectionRefusedError as error:
             return error.refusal
-        if refusal := CTSeverity(self._lung_mask.path.parent).accepts(loaded):
-            return refusal
-        resampled = resampled_ct(loaded, self._lung_mask, device=self._device)
-        prepared = prepare(resampled.hounsfield, resampled.labels)
-        return prepared if isinstance(prepared, Refusal) else prepared.resized(self._size).astype(np.float16)
+        return prepared.resized(self._size).astype(np.float16)
 
     def _key(self, case: Case) -> str:
         """Name all that decides what comes out: files as they are, version of the pipeline, lung mask, size."""

@@ -22,7 +22,7 @@ def crop_or_pad(scan: Scan) -> Scan:
     Returns
     -------
     Scan
-        `SIZE` rows and columns.
+        `SIZE` rows and columns; without lungs where they lie so far apart that there are none about their middle.
     """
     hounsfield, lungs = scan.hounsfield, scan.lungs
     for axis in (0, 1):
@@ -52,8 +52,10 @@ def keep_lung_slices(scan: Scan) -> Scan:
 
 
 def _about_lungs(lungs: NDArray[np.generic], axis: int) -> tuple[slice, ...]:
-    half = SIZE // 2
-    centre = min(max(sum(_ends(lungs, axis=axis)) // 2, half), lungs.shape[axis] - half)
+    half, size = SIZE // 2, lungs.shape[axis]
+    # Rows may have been cut between two lungs, and what is left hold none of them.
+    ends = _ends(lungs, axis=axis) if lungs.any() else (0, size)
+    centre = min(max(sum(ends) // 2, half), size - half)
     return (*[slice(None)] * axis, slice(centre - half, centre + half))
 
 

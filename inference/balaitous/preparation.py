@@ -1,6 +1,5 @@
 """Steps 4 to 7 on the volume, in their order, and the refusals between them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +9,14 @@ from inference.balaitous.framing import crop_or_pad, keep_lung_slices
 from inference.balaitous.lung_cleaning import clean_lungs
 from inference.balaitous.scan import Scan, from_scan, to_scan
 from inference.balaitous.windowing import lungs_only
+from inference.both_lungs import missing_sides, no_lungs
 from inference.findings import Refusal, SelectionRefusedError
 from inference.lung_ends import check_ends
-from inference.resampled_ct import LEFT, RIGHT, SPACING_MM, ResampledCT
+from inference.resampled_ct import SPACING_MM, ResampledCT
 from inference.wording import counted
 
 MIN_LUNG_SLICES = 10
 """At 5 mm. The package works from three on, and averages over the one that is left of them."""
-_REMEDY = "Send an axial CT of the whole chest."
-_NO_LUNGS = Refusal(
-    code="no-lungs-found", reason="R231 found no lung, or nothing but tissue without air.", remedy=_REMEDY
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -58,7 +54,7 @@ def prepare(ct: ResampledCT) -> Prepared:
     """
     cleaned = clean_lungs(to_scan(ct))
     if not cleaned.lungs.any():
-        raise SelectionRefusedError(_NO_LUNGS)
+        raise SelectionRefusedError(no_lungs("R231 found no lung, or nothing but tissue without air."))
     framed = crop_or_pad(cleaned)
     if refusal := _too_few(framed):
         raise SelectionRefusedError(refusal)
@@ -68,7 +64,7 @@ def prepare(ct: ResampledCT) -> Prepared:
         raise SelectionRefusedError(ends)
     labels = np.where(lungs, ct.labels, np.uint8(0))
     full = keep_lung_slices(framed)
-    return Prepared(labels=labels, full=full, lung=lungs_only(full), warnings=(*_of_sides(labels), *ends))
+    return Prepared(labels=labels, full=full, lung=lungs_only(full), warnings=(*missing_sides(labels), *ends))
 
 
 def _too_few(framed: Scan) -> Refusal | None:
@@ -81,11 +77,5 @@ def _too_few(framed: Scan) -> Refusal | None:
             f"Lung was found on {counted(count, 'slice')} of {SPACING_MM[0]:g} mm; "
             f"at least {MIN_LUNG_SLICES} are needed."
         ),
-        remedy=_REMEDY,
+        remedy="Send an axial CT of the whole chest.",
     )
-
-
-def _of_sides(labels: NDArray[np.uint8]) -> Iterator[str]:
-    for label, name in ((RIGHT, "right"), (LEFT, "left")):
-        if not (labels == label).any():
-            yield f"No {name} lung was found: both scores are of the other alone."

@@ -4,23 +4,25 @@ Its steps are in `inference.balaitous`. Imports nothing heavy until it runs, so 
 service.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from inference.algorithms import algorithm_of
 from inference.balaitous.demographics import KEYWORDS, demographics
 from inference.balaitous.readout import part_measurements, score_measurements, told_measurements
 from inference.balaitous.regressions import load_regressions, scores
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, ModelCard, Quality
 from inference.ct_fit import unfit
-from inference.findings import Algorithm, Findings, Refusal
+from inference.findings import Findings, Refusal
 from inference.series import Series
-from inference.weights import Shelf, Verified, combined_sha256
+from inference.weights import Shelf
 
-_INPUT = CTInput(thickness_mm=(0.3, 5.0), min_coverage_mm=150.0, header_keywords=KEYWORDS)
+_INPUT = CTInput(thickness_mm=(0.3, 5.0), min_coverage_mm=150.0, header_keywords=(*KEYWORDS, "SliceThickness"))
 BLOCKS = {"full": 24, "lung": 16}
 """Of each network, by what it looks at: whole slices, lungs alone."""
 _EVIDENCE = "docs/evidence/parity.json"
+_SEVERE_AUC, _COVID_AUC = "80.44 %", "83.22 %"
 _OVERVIEW = "Jégou, Balaïtous overview, STOIC challenge, 18 October 2022"
 _README = "Jégou, README of the package balaitous 1.2"
 
@@ -69,7 +71,7 @@ CARD = ModelCard(
             Quality(measure=f"AUC, {outcome}", value=value, on=on, source=_OVERVIEW, is_claimed=True)
             for on, severe, covid in (
                 ("cross-validation on its training patients, 4 x 8 folds", "80.36 ± 2.80 %", "82.98 ± 2.01 %"),
-                ("qualification leaderboard, 800 unseen patients", "80.44 %", "83.22 %"),
+                ("qualification leaderboard, 800 unseen patients", _SEVERE_AUC, _COVID_AUC),
             )
             for outcome, value in (("severe outcome", severe), ("COVID-19", covid))
         ),
@@ -108,6 +110,7 @@ _ALWAYS = (
     "Both scores are uncalibrated: they order patients, they are no probabilities.",
     "The severe-outcome score (intubation or death within one month) holds given COVID-19 only.",
     "Trained on patients of French hospitals in spring 2020, before vaccines and later variants.",
+    f"Its author's claim, not checked here: AUC {_COVID_AUC} (COVID-19), {_SEVERE_AUC} (severe outcome), 800 patients.",
 )
 
 
@@ -165,7 +168,7 @@ class Balaitous:
         both = scores(regressions, {view: part.values for view, part in said.items()}, patient.covariates)
         lungs = lung_regions(replace(ct, labels=prepared.labels))
         return Findings(
-            algorithm=_algorithm(found, [ct.parameters, *(part.parameters for part in said.values())]),
+            algorithm=algorithm_of(CARD, found, [ct.parameters, *(part.parameters for part in said.values())]),
             source_instances=series.sop_instance_uids,
             measurements=(
                 *score_measurements(both),
@@ -179,17 +182,6 @@ class Balaitous:
                 patient.warnings, prepared.warnings, ct.warnings, *(part.warnings for part in said.values()), _ALWAYS
             ),
         )
-
-
-def _algorithm(found: Mapping[str, Verified], parts: Sequence[Mapping[str, str]]) -> Algorithm:
-    from inference.batches import joined_parameters
-
-    return Algorithm(
-        name=CARD.name,
-        version=CARD.version,
-        weights_sha256=combined_sha256(list(found.values())),
-        parameters={**CARD.parameters, **joined_parameters(parts)},
-    )
 
 
 def _each_once(*groups: Sequence[str]) -> tuple[str, ...]:

@@ -4,18 +4,19 @@ Its steps are in `inference.severity`. Imports nothing heavy until it runs, so t
 service.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom.sr.coding import Code
 
+from inference.algorithms import algorithm_of
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, ModelCard, Quality
 from inference.codes import NO_UNITS, SCHEME
 from inference.ct_fit import unfit
-from inference.findings import Algorithm, Findings, Heatmap, Refusal, SelectionRefusedError
+from inference.findings import Findings, Heatmap, Refusal
 from inference.series import Series
-from inference.weights import Shelf, Verified, combined_sha256
+from inference.weights import Shelf
 
 if TYPE_CHECKING:  # they bring torch
     from inference.resampled_ct import ResampledCT
@@ -146,17 +147,18 @@ class CTSeverity:
         # SimpleITK, scipy and torch are imported with these.
         from inference.lung_regions import lung_regions, total_volume
         from inference.resampled_ct import resampled_ct
+        from inference.severity.prepared import prepare_ct
         from inference.severity.reading import read
         from inference.severity.statements import disagreement, headlines, of_each, other_levels, voices
 
         found = Shelf(self._weights).require(*CARD.weights)
         ct = resampled_ct(series, found[_LUNGS], device=device)
-        prepared, ends = _prepared(ct)
+        prepared, told = prepare_ct(ct)
         readings = {name: read(prepared, found[slot], device=device) for name, slot in _SLOTS.items()}
         mean, *networks = voices(readings)
         lungs = lung_regions(ct)
         return Findings(
-            algorithm=_algorithm(found, [ct.parameters, *_computed(readings)]),
+            algorithm=algorithm_of(CARD, found, [ct.parameters, *_computed(readings)]),
             source_instances=series.sop_instance_uids,
             measurements=(
                 *headlines(mean),
@@ -172,22 +174,8 @@ class CTSeverity:
                 for name, reading in readings.items()
                 if reading.attention is not None
             ),
-            warnings=(*disagreement(*networks), *ends, *_warnings(prepared, readings, ct), *_ALWAYS),
+            warnings=(*disagreement(*networks), *told, *_warnings(prepared, readings, ct), *_ALWAYS),
         )
-
-
-def _prepared(ct: "ResampledCT") -> "tuple[Prepared, tuple[str, ...]]":
-    """Return what the networks are shown, and what is to be said of lungs that the scan cuts; raises refusals."""
-    from inference.lung_ends import check_ends
-    from inference.severity.prepared import prepare
-
-    prepared = prepare(ct.hounsfield, ct.labels)
-    if isinstance(prepared, Refusal):
-        raise SelectionRefusedError(prepared)
-    ends = check_ends(ct.labels != 0, ct.geometry)
-    if isinstance(ends, Refusal):
-        raise SelectionRefusedError(ends)
-    return prepared, ends
 
 
 def _heatmap(name: str, attention: "Attention", prepared: "Prepared", ct: "ResampledCT") -> Heatmap:
@@ -219,14 +207,3 @@ def _warnings(prepared: "Prepared", readings: "Mapping[str, Reading]", ct: "Resa
 def _computed(readings: "Mapping[str, Reading]") -> Iterator[Mapping[str, str]]:
     for name, reading in readings.items():
         yield {**reading.parameters, f"input_{name.lower()}": " x ".join(map(str, reading.size))}
-
-
-def _algorithm(found: Mapping[str, Verified], parts: Sequence[Mapping[str, str]]) -> Algorithm:
-    from inference.batches import joined_parameters
-
-    return Algorithm(
-        name=CARD.name,
-        version=CARD.version,
-        weights_sha256=combined_sha256(list(found.values())),
-        parameters={**CARD.parameters, **joined_parameters(parts)},
-    )

@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inference.findings import Refusal
+from inference.both_lungs import missing_sides, no_lungs
+from inference.findings import Refusal, SelectionRefusedError
+from inference.lung_ends import check_ends
+from inference.resampled_ct import ResampledCT
 from inference.severity.network import Cells
 from inference.wording import counted
 
@@ -83,6 +86,26 @@ class Prepared:
         values = np.zeros(self.shape, dtype=np.float32)
         values[self.kept] = np.einsum("zi,yj,xk,ijk->zyx", *weights, block, optimize=True)
         return values
+
+
+def prepare_ct(ct: ResampledCT) -> tuple[Prepared, tuple[str, ...]]:
+    """Prepare a CT whose lungs were found; return with it what a reader must know of those.
+
+    Raises
+    ------
+    SelectionRefusedError
+        ``no-lungs-found``, ``too-little-lung`` or ``lungs-cut``: less than the networks can be shown.
+    """
+    lungs = ct.labels != 0
+    if not lungs.any():
+        raise SelectionRefusedError(no_lungs("R231 found no lung."))
+    prepared = prepare(ct.hounsfield, ct.labels)
+    if isinstance(prepared, Refusal):
+        raise SelectionRefusedError(prepared)
+    ends = check_ends(lungs, ct.geometry)
+    if isinstance(ends, Refusal):
+        raise SelectionRefusedError(ends)
+    return prepared, (*missing_sides(ct.labels), *ends)
 
 
 def prepare(hounsfield: NDArray[np.generic], labels: NDArray[np.generic]) -> Prepared | Refusal:

@@ -70,7 +70,12 @@ def test_viewers_list_both_scores_with_what_they_are_not(job, chest, tmp_path):
     text = dsrdump(tmp_path / outcome.results[1].path)
     for name in ("COVID-19, uncalibrated score", "Severe outcome given COVID-19, uncalibrated score"):
         assert text.count(f'"{name}"') == 2  # about the series, and where viewers look for numbers
-    for said in ("they are no probabilities", "given COVID-19 only", "Trained on patients of French hospitals"):
+    for said in (
+        "they are no probabilities",
+        "given COVID-19 only",
+        "Trained on patients of French hospitals",
+        "author's claim, not checked here: AUC 83.22 % (COVID-19), 80.44 % (severe outcome), 800 patients",
+    ):
         assert said in text
 
 

@@ -58,6 +58,14 @@ def _equal(parts: Any, name: str) -> Any:
     return {key: replace(part, **{name: 0.5 if name == "weight" else 0.0}) for key, part in parts.items()}
 
 
+def _age_for_sex(step: Any) -> Any:
+    return lambda parts, told, covariates: step(parts, told, covariates[::-1])
+
+
+def _first_slice(computed: Any) -> Any:
+    return replace(computed, outputs=computed.outputs[:1])
+
+
 def _other_image(step: Any) -> Any:
     return lambda scan: step(replace(scan, hounsfield=np.where(scan.lungs, -1024, scan.hounsfield)))
 
@@ -111,9 +119,11 @@ MUTATIONS = (
     Mutation("lungs not set apart", preparation, "lungs_only", _left_out, "lungs alone"),
     Mutation("all but the lungs", preparation, "lungs_only", _other_image, "lungs alone"),
     Mutation("one flip", features, "_both_flips", _to(lambda network: network), "features, full"),
+    Mutation("one slice alone", features, "in_batches", _then(_first_slice), "features, full"),
     Mutation("a block more", pipeline, "BLOCKS", _to({"full": 24, "lung": 17}), "features, lung"),
     Mutation("a block less", pipeline, "BLOCKS", _to({"full": 23, "lung": 16}), "features, full"),
     Mutation("no intercepts", pipeline, "scores", _without("intercept"), "logits"),
+    Mutation("age taken for sex", pipeline, "scores", _age_for_sex, "logits"),
     Mutation("views weighed alike", pipeline, "scores", _without("weight"), "scores"),
     Mutation("views added in reverse", regressions, "VIEWS", _to(("lung", "full")), "logits"),
 )

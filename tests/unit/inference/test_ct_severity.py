@@ -62,9 +62,19 @@ def test_without_its_networks_it_does_not_begin_and_names_all_that_is_missing(tm
 
 
 def test_no_lungs_are_refused(run, labels):
-    refusal = refusal_of(run, np.zeros_like(labels))
+    assert refusal_of(run, np.zeros_like(labels)).code == "no-lungs-found"
+
+
+def test_too_little_of_them_is_refused(run, labels):
+    labels[np.flatnonzero(labels.any(axis=(1, 2)))[9:]] = 0
+    refusal = refusal_of(run, labels)
     assert refusal.code == "too-little-lung"
-    assert "0 slices of 58" in refusal.reason
+    assert refusal.reason.endswith("slices of 58; at least 10 such slices are needed.")
+
+
+def test_a_single_lung_is_judged_and_the_reader_is_told(run, labels):
+    labels[labels == 2] = 0
+    assert "No left lung was found: all that is said is of the other alone." in run(labels).warnings
 
 
 def test_a_scan_that_ends_within_the_lungs_is_refused(run, labels):

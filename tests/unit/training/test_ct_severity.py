@@ -15,9 +15,9 @@ from inference.severity.network import Logits
 from tests.learn import shelves
 from tests.learn.severity_phantoms import known_cts, truth_of_lungs
 from training import ct_severity
-from training.ct_severity import LUNG_MASK, Sources, make
+from training.ct_severity import KINETICS, LUNG_MASK, Sources, make
 from training.severity_cases import CaseError, level_of, read
-from training.severity_fitting import Examples, Recipe, fit, loss, untrained, varied
+from training.severity_fitting import Examples, Network, Recipe, fit, loss, untrained, varied
 from training.severity_judging import auc, summary
 
 TINY = Recipe(width=1, size=(16, 32, 32), epochs=1, batch=2, folds=2)
@@ -107,6 +107,45 @@ def test_the_command_says_what_is_missing_without_a_traceback(site, tmp_path, ca
     paths = {"--data": site.data, "--labels": site.labels, "--weights": tmp_path, "--out": tmp_path / "out"}
     assert ct_severity.main([str(part) for pair in paths.items() for part in pair]) == 2
     assert "opacity-node models fetch lungmask-r231" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--start", "kinetics"], "Kinetics weights are of I3D: add --network i3d, or leave out --start kinetics."),
+        (["--size", "8", "32", "32"], "LTC needs at least 16 x 32 x 32 voxels, not 8 x 32 x 32."),
+        (["--epochs", "0"], "epochs must be at least 1."),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before_a_ct_is_read(site, tmp_path, capsys, monkeypatch, options, said):
+    shelves.stand_in(monkeypatch, LUNG_MASK, tmp_path)
+    shelves.stand_in(monkeypatch, KINETICS, tmp_path)
+    monkeypatch.setattr(ct_severity, "read", None)
+    paths = {"--data": site.data, "--labels": site.labels, "--weights": tmp_path, "--out": tmp_path / "out"}
+    narrow = ["--width", "1", *(options if "--size" in options else [*options, "--size", "16", "32", "32"])]
+    assert ct_severity.main([str(part) for pair in paths.items() for part in pair] + narrow) == 2
+    assert capsys.readouterr().err.strip() == said
+
+
+def test_i3d_starts_from_kinetics(site, tmp_path, monkeypatch):
+    weights, values, begun = tmp_path / "weights", {"Mixed_3b.b0.bn.bias": torch.ones(1)}, []
+
+    def taken_over(verified, network):
+        begun.append((verified.slot.name, type(network).__name__))
+        return values
+
+    def trained(_, recipe, *, start, **__):
+        begun.append(start)
+        return untrained(recipe).state_dict()
+
+    monkeypatch.setattr(ct_severity, "kinetics_start", taken_over)
+    monkeypatch.setattr("training.severity_runs.fit", trained)
+    shutil.copytree(site.weights, weights)
+    shelves.stand_in(monkeypatch, KINETICS, weights)
+    sources = replace(site, out=tmp_path / "out", weights=weights, kinetics=True)
+    record = make(sources, replace(TINY, network=Network.I3D, folds=0))
+    assert begun == [(KINETICS, "I3D"), values]
+    assert record["started_from"] == hashlib.sha256((weights / "rgb_imagenet.pt").read_bytes()).hexdigest()
 
 
 def test_the_same_seed_makes_the_same_network_and_another_another(examples):

@@ -60,7 +60,7 @@ def test_three_slices_are_the_least_of_which_the_package_keeps_one():
 def test_a_single_lung_is_read_and_the_reader_is_told():
     whole = ct()
     prepared = prepare(replace(whole, labels=np.where(whole.labels == 1, 1, 0).astype(np.uint8)))
-    assert prepared.warnings == ("No left lung was found: both scores are of the other alone.",)
+    assert prepared.warnings == ("No left lung was found: all that is said is of the other alone.",)
 
 
 def test_lungs_without_air_are_no_lungs():
@@ -68,6 +68,15 @@ def test_lungs_without_air_are_no_lungs():
     with pytest.raises(SelectionRefusedError) as refused:
         prepare(replace(whole, hounsfield=np.zeros_like(whole.hounsfield)))
     assert refused.value.refusal.code == "no-lungs-found"
+
+
+def test_lungs_too_far_apart_to_be_framed_are_refused():
+    whole = ct(size=(400, 400))
+    labels = np.zeros_like(whole.labels)
+    labels[8:22, 5:25, 5:25], labels[8:22, 375:395, 375:395] = 1, 2
+    with pytest.raises(SelectionRefusedError) as refused:
+        prepare(replace(whole, labels=labels, hounsfield=np.full_like(whole.hounsfield, -850)))
+    assert refused.value.refusal.reason == "Lung was found on 0 slices of 5 mm; at least 10 are needed."
 
 
 def test_labels_stay_those_of_their_sides_where_lungs_were_kept():
