@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import psutil
@@ -15,6 +16,7 @@ from inference.resized import resized
 from inference.weights import Verified, manifest
 from inference.weights.nnunet import load_predictor
 from tests.nnunet_plans import checkpoint, network, plans
+from tests.nnunet_whole import whole_folder
 
 OUTPUTS = ("background", "opacity")
 
@@ -62,6 +64,16 @@ def folder(make_folder):
     return make_folder()
 
 
+@pytest.fixture(scope="module", params=[(336, 384, 33_471_820), (768, 768, 46_324_558)], ids=["336", "768"])
+def whole(request, tmp_path_factory):
+    """A network of full width, as nnU-Net plans it for images of a side; the side, its patch, its number of values."""
+    side, *wanted = request.param
+    path = whole_folder(tmp_path_factory.mktemp("whole"), side)
+    slot = manifest.SLOTS[f"opacity-ensemble-nnunet-{side}"]
+    yield Verified(slot=slot, path=path, sha256=str(path), outputs=OUTPUTS), side, *wanted
+    shutil.rmtree(path)
+
+
 def theirs(verified, picture, channels=1):
     predictor, seen = load_predictor(verified, "cpu"), np.stack([picture[None]] * channels)
     return predictor.predict_single_npy_array(seen, {"spacing": (999, 1, 1)}, None, None, True)[1][1, 0]
@@ -74,6 +86,21 @@ def test_probabilities_are_those_of_nnunets_own_predictor(make_folder, images, f
     assert found.shape == images[0].shape
     np.testing.assert_allclose(found, theirs(verified, nnunet.as_picture(images[0])), atol=2e-3)  # it adds in float16
     assert np.ptp(found) > 0.05
+
+
+def test_networks_of_full_width_are_those_that_nnunet_plans_and_say_the_same_twice(whole):
+    verified, side, patch, count = whole
+    predictor = load_predictor(verified, "cpu")
+    whole_width = predictor.network
+    assert predictor.configuration_manager.patch_size == [patch, patch]
+    assert sum(value.numel() for value in whole_width.parameters()) == count
+    picture = torch.from_numpy(np.random.default_rng(side).random((1, 1, 256, 256), dtype=np.float32))  # of seconds
+    with torch.inference_mode():
+        first, again = whole_width(picture), whole_width(picture)
+    assert first.shape == (1, 2, 256, 256)
+    assert torch.equal(first, again)
+    assert torch.isfinite(first).all()
+    assert first.std() > 0
 
 
 def test_a_side_shows_the_network_that_grid_and_brings_the_answer_back(folder, images):

@@ -92,13 +92,22 @@ def test_lungs_are_those_of_the_documented_use(pspnet, images):
     np.testing.assert_allclose(found.probabilities, networks.resized(wanted, (256, 256)), atol=1e-5)
 
 
-def test_the_whole_network_takes_what_the_release_file_holds(stored, monkeypatch):
+def test_the_whole_network_takes_what_the_release_file_holds_and_says_the_same_twice_and_of_several(
+    stored, monkeypatch
+):
     monkeypatch.setattr(networks, "pspnet", _WHOLE)
     whole = _WHOLE(14)
     verified = stored("xrv-pspnet", {f"module.{name}": value for name, value in whole.state_dict().items()})
     network = networks._pspnet(verified)
     assert network.model.block_config == [3, 4, 23, 3]
     assert all(torch.equal(value, network.model.state_dict()[name]) for name, value in whole.state_dict().items())
+    images = torch.rand(2, 3, 96, 96)  # of seconds; it pools to a grid of 6 x 6
+    with torch.inference_mode():
+        together, again = network.model(images), network.model(images)
+        alone = torch.cat([network.model(image[None]) for image in images])
+    assert together.shape == (2, 14, 96, 96)
+    assert torch.equal(together, again)
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(300, 260), (260, 300), (301, 260), (260, 301), (211, 211)])
