@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference import compute, cpu_memory, resident
+from inference import compute, resident
 
 if TYPE_CHECKING:
     import torch
@@ -95,17 +95,16 @@ class Batches:
 
         outputs: list[Tensor] = []
         done = 0
-        with cpu_memory.kept():
-            while done < len(inputs):
-                try:
-                    part = self._run(inputs[done : done + self._batch])
-                except torch.OutOfMemoryError:
-                    part = None
-                if part is None:  # after the handler: while it runs, the failed batch is still referred to
-                    self._retreat()
-                    continue
-                outputs.append(part)
-                done += len(part)
+        while done < len(inputs):
+            try:
+                part = self._run(inputs[done : done + self._batch])
+            except torch.OutOfMemoryError:
+                part = None
+            if part is None:  # after the handler: while it runs, the failed batch is still referred to
+                self._retreat()
+                continue
+            outputs.append(part)
+            done += len(part)
         return torch.cat(outputs)
 
     @property

@@ -1,8 +1,11 @@
 """Memory that a network on a CPU hands from layer to layer, in place of asking the system for it each time.
 
 glibc maps what is larger than 32 MB anew whenever it is asked for, and the system clears every page of it: a fifth of
-the time of a network on large images. While networks run such memory is taken from the heap and kept; afterwards it
-goes back. Elsewhere than on glibc nothing changes.
+the time of a network on large images. While one runs such memory is taken from the heap and kept; afterwards it goes
+back. Elsewhere than on glibc nothing changes.
+
+The heap has a gap then, which arrays up to its size fill, and which keeps their memory when they are gone: this is not
+for networks beside large volumes.
 
 References
 ----------

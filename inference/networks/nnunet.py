@@ -9,6 +9,7 @@ References
 Isensee et al., Nat Methods 2021;18:203, https://doi.org/10.1038/s41592-020-01008-z.
 """
 
+import contextlib
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import chain, combinations
@@ -20,7 +21,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-from inference import compute
+from inference import compute, cpu_memory
 from inference.networks.answers import Answers, Floats, answers
 from inference.resident import resident
 from inference.resized import resized
@@ -126,7 +127,8 @@ class NNUNet(nn.Module):
         device = next(self.network.parameters()).device
         self._predictor.device = device
         self._predictor.perform_everything_on_device = device.type != compute.CPU
-        return torch.stack([self._one(image) for image in images.cpu().numpy()])
+        with contextlib.nullcontext() if device.type != compute.CPU else cpu_memory.kept():
+            return torch.stack([self._one(image) for image in images.cpu().numpy()])
 
     def _one(self, image: Floats) -> Tensor:
         if not image.any():  # nnU-Net cuts away what is 0 around an image, and finds nothing that is left
