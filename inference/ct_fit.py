@@ -1,11 +1,32 @@
 """Whether a CT stack is what a card asks for: axial, in Hounsfield units, as thick and as long as it must be."""
 
+from pathlib import Path
+
 import numpy as np
 
 from inference.card import CTInput
 from inference.findings import Refusal
 from inference.geometry import MIN_PLANE_COSINE
 from inference.series import Series
+
+
+class CTPipeline:
+    """What pipelines of one CT stack have in common.
+
+    Parameters
+    ----------
+    weights : Path
+        Folder that holds the weights of its slots.
+    """
+
+    wanted: CTInput
+
+    def __init__(self, weights: Path) -> None:
+        self._weights = weights
+
+    def accepts(self, series: Series) -> Refusal | None:
+        """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
+        return unfit(series, self.wanted)
 
 
 def unfit(series: Series, wanted: CTInput) -> Refusal | None:

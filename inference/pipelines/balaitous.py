@@ -6,15 +6,14 @@ service.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from inference.algorithms import algorithm_of
 from inference.balaitous.demographics import KEYWORDS, demographics
 from inference.balaitous.readout import part_measurements, score_measurements, told_measurements
 from inference.balaitous.regressions import load_regressions, scores
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, ModelCard, Quality
-from inference.ct_fit import unfit
-from inference.findings import Findings, Refusal
+from inference.ct_fit import CTPipeline
+from inference.findings import Findings
 from inference.series import Series
 from inference.weights import Shelf
 
@@ -114,7 +113,7 @@ _ALWAYS = (
 )
 
 
-class Balaitous:
+class Balaitous(CTPipeline):
     """The pipeline.
 
     Parameters
@@ -124,13 +123,7 @@ class Balaitous:
     """
 
     card = CARD
-
-    def __init__(self, weights: Path) -> None:
-        self._weights = weights
-
-    def accepts(self, series: Series) -> Refusal | None:
-        """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
-        return unfit(series, _INPUT)
+    wanted = _INPUT
 
     def __call__(self, series: Series, device: str) -> Findings:
         """Score one CT stack.

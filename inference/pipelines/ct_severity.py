@@ -5,7 +5,6 @@ service.
 """
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydicom.sr.coding import Code
@@ -13,8 +12,8 @@ from pydicom.sr.coding import Code
 from inference.algorithms import algorithm_of
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, ModelCard, Quality
 from inference.codes import NO_UNITS, SCHEME
-from inference.ct_fit import unfit
-from inference.findings import Findings, Heatmap, Refusal
+from inference.ct_fit import CTPipeline
+from inference.findings import Findings, Heatmap
 from inference.series import Series
 from inference.weights import Shelf
 
@@ -109,7 +108,7 @@ _ALWAYS = (
 )
 
 
-class CTSeverity:
+class CTSeverity(CTPipeline):
     """The pipeline.
 
     Parameters
@@ -119,13 +118,7 @@ class CTSeverity:
     """
 
     card = CARD
-
-    def __init__(self, weights: Path) -> None:
-        self._weights = weights
-
-    def accepts(self, series: Series) -> Refusal | None:
-        """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
-        return unfit(series, _INPUT)
+    wanted = _INPUT
 
     def __call__(self, series: Series, device: str) -> Findings:
         """Judge one CT stack.

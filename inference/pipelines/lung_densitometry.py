@@ -5,13 +5,12 @@ it runs, so that cards can be read by the receiving service.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, KernelPreference, ModelCard, Quality
 from inference.codes import BILATERAL, LUNG, NO_UNITS, SCHEME
-from inference.ct_fit import coverage_mm, thickness_mm, unfit
+from inference.ct_fit import CTPipeline, coverage_mm, thickness_mm
 from inference.densities import Densities
 from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError, Site
 from inference.kernel import Sharpness, sharpness
@@ -93,7 +92,7 @@ CARD = ModelCard(
 )
 
 
-class LungDensitometry:
+class LungDensitometry(CTPipeline):
     """The pipeline.
 
     Parameters
@@ -103,13 +102,7 @@ class LungDensitometry:
     """
 
     card = CARD
-
-    def __init__(self, weights: Path) -> None:
-        self._weights = weights
-
-    def accepts(self, series: Series) -> Refusal | None:
-        """Say why the series does not fit, or None: it must be axial, thin and long enough, in Hounsfield units."""
-        return unfit(series, _INPUT)
+    wanted = _INPUT
 
     def __call__(self, series: Series, device: str) -> Findings:
         """Measure one CT stack.
