@@ -150,7 +150,9 @@ def test_images_together_are_found_as_each_alone_and_a_refused_one_stops_none(we
     ]
     sources = [radiograph.load(path) for path in paths]
     pipeline = load_several(PIPELINE, weights=weights, settings={})
+    (alone_refused,) = pipeline.together([sources[1]], "cpu")
     first, refused, last = pipeline.together(sources, "cpu")
+    assert alone_refused == refused
     assert isinstance(refused, Refusal)
     assert first.source_instances == sources[0].sop_instance_uids
     assert first.regions[0].label == "right opacity"

@@ -65,9 +65,11 @@ class Planted:
         return write_xray(path, stored, changes)
 
 
+sides = st.integers(256, 520)
+long = st.integers(1500, 2600)
 planted = st.builds(
     Planted,
-    shape=st.tuples(st.integers(256, 520), st.integers(256, 520)),
+    shape=st.one_of(st.tuples(sides, sides), st.tuples(sides, long), st.tuples(long, sides)),
     top=st.floats(0, 1),
     left=st.floats(0, 1),
     orientation=st.sampled_from(list(ORIENTATIONS)),
@@ -106,16 +108,16 @@ def extent(mask: np.ndarray) -> np.ndarray:
 
 
 def check_experts(image: Planted, maps) -> None:
-    """See that each expert marks the rectangle, its middle within half of the expert's own pixels."""
+    """See that each expert marks the rectangle, with one edge off by one of the expert's own pixels at most."""
     truth = image.truth
     for name, values in maps.items():
         assert values.shape == truth.shape
         pixel = max(1.0, *(length / _SIDES[name] for length in truth.shape)) if name != REFINE else 1.0
-        assert np.abs(centre(values >= 0.5) - centre(truth)).max() <= 0.5 * pixel, name
+        assert np.abs(centre(values >= 0.5) - centre(truth)).max() <= 0.6 * pixel, name
         assert np.abs(extent(values >= 0.5) - extent(truth)).max() <= np.ceil(pixel), name
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planted)
 def test_experts_mark_what_is_there_on_images_of_any_size_aspect_photometry_and_orientation(look, image):
     source, pipeline = look(image)
@@ -126,8 +128,8 @@ def test_experts_mark_what_is_there_on_images_of_any_size_aspect_photometry_and_
     "image",
     [
         Planted(shape=(256, 256), top=0.5, left=0.1, photometric="MONOCHROME1"),
-        Planted(shape=(257, 769), top=0.0, left=1.0, orientation=("F", "L")),
-        Planted(shape=(780, 260), top=1.0, left=0.0, orientation=("H", "R")),
+        Planted(shape=(257, 2569), top=0.0, left=1.0, orientation=("F", "L")),
+        Planted(shape=(2560, 256), top=1.0, left=0.0, orientation=("F", "R")),  # turned twice it lies otherwise
         Planted(shape=(2501, 2043), top=0.3, left=0.8, orientation=("R", "F"), photometric="MONOCHROME1"),
     ],
     ids=["tiny", "wide", "tall", "large"],
@@ -156,6 +158,6 @@ ORIENTATIONS_BACK = {
     ("L", "F"): lambda a: a,
     ("R", "F"): lambda a: a[:, ::-1],
     ("F", "L"): lambda a: a.T,
-    ("H", "R"): lambda a: a.T[::-1, ::-1],
+    ("F", "R"): lambda a: a.T[:, ::-1],
 }
 """How those that are stored so are turned upright."""
