@@ -1,4 +1,4 @@
-"""The pipelines with networks: seconds, memory, and how near the machine's limit; balaitous beside its own package.
+"""The pipelines with networks: seconds, memory, and how near the machine's limit, beside what they were published as.
 
 Weights are random and of full size: what the networks say is meaningless, how long they take is not. Sides take turns,
 each run in a fresh process with its networks loaded, so that ratios hold where seconds do not.
@@ -8,28 +8,27 @@ import importlib.util
 import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.table import Table
+import pydicom
 
 from inference import series
 from node.bench import stand_ins
-from node.bench.infer_side import Run, Task, run
+from node.bench.ct_run import PACKAGE, Run, Task, run
 from node.bench.limit import Limit, limits
 from node.bench.machine import describe
-from node.bench.xray_rates import Rate, rates
-from node.console import console
+from node.bench.xray_rates import Rate, rated, rates
 from node.study_files import dicom_files
+from phantom.ct import make_chest
 from phantom.dicom import write_study
 
 _SLICE_MM = 5.0
 _ENDS_MM = 25.0
-_WEIGHTS: Mapping[str, tuple[str, ...]] = {
-    "package": stand_ins.SLOTS[:4],
-    "balaitous": stand_ins.SLOTS[:4],
-    "ct-severity": ("lungmask-r231", "ct-severity-ltc", "ct-severity-i3d"),
-}
+_LONG_CT_MM = 320.0
+_FEW_SLICES = 16
+_COARSE = 4
+"""The long CT is made of coarser voxels: what they show costs no memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +40,7 @@ class Side:
     name, precision : str
         A pipeline or ``package``; what its networks computed in.
     wall_s, cpu_s, parts, counts, scores
-        Of `node.bench.infer_side.Run`.
+        Of `node.bench.ct_run.Run`.
     memory_mb : float
         Most resident memory of a process, less its weights.
     shares : Mapping[str, float]
@@ -78,8 +77,12 @@ class InferenceTime:
         By precision, how far the two probabilities are from the package's at most.
     limits : Mapping[str, Limit]
         By precision.
+    long_instances : int
+        Slices of 512 x 512 of a synthetic CT; 0 where memory was not measured on one.
+    long_memory_mb : Mapping[str, float]
+        Most resident memory on that, less weights, by pipeline, in float32.
     xrays : tuple of Rate
-        Images a second.
+        Of the opacity ensemble.
     """
 
     machine: dict[str, str]
@@ -93,26 +96,41 @@ class InferenceTime:
     faster_by_processor_time: Mapping[str, float]
     apart: Mapping[str, float]
     limits: Mapping[str, Limit]
+    long_instances: int
+    long_memory_mb: Mapping[str, float]
     xrays: tuple[Rate, ...]
 
 
-def measure(
-    study: Path | None, *, runs: int, lung_slices: int | None, precisions: Sequence[str], device: str
-) -> InferenceTime:
-    """Run the pipelines.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is to be measured.
 
-    Parameters
+    Attributes
     ----------
-    study : Path, optional
-        Folder of one CT series; by default a synthetic one.
+    study : Path or None
+        Folder of one CT series; None for a synthetic one.
     runs : int
         Of each side.
-    lung_slices : int, optional
-        How many slices of 5 mm hold lungs; by default all but 25 mm at each end.
+    lung_slices : int
+        How many slices of 5 mm hold lungs; of fewer, all but 25 mm at each end.
     precisions : sequence of str
         ``float32``, ``bfloat16``.
+    long_slices : int
+        Of a synthetic CT on which memory is measured; 0 for none.
     device : str
         Torch device.
+    """
+
+    study: Path | None
+    runs: int
+    lung_slices: int
+    precisions: Sequence[str]
+    long_slices: int
+    device: str
+
+
+def measure(wanted: Wanted) -> InferenceTime:
+    """Run the pipelines.
 
     Raises
     ------
@@ -122,110 +140,108 @@ def measure(
         If a side gave no result; says why.
     """
     has_package = importlib.util.find_spec("balaitous") is not None
-    with tempfile.TemporaryDirectory(prefix="opacity-node-bench-") as scratch:
-        source, weights = study or Path(scratch) / "ct", Path(scratch) / "weights"
-        if study is None:
-            write_study(source)
-        weights.mkdir()
-        stand_ins.fill(weights)
-        paths, lungs = _sorted(dicom_files(source), lung_slices)
-
-        def task(side: str, precision: str = "float32") -> Task:
-            return Task(side=side, paths=paths, weights=weights, lungs=lungs, precision=precision, device=device)
-
-        tasks = [task("package")] if has_package else []
-        tasks += [task(side, precision) for side in ("balaitous", "ct-severity") for precision in precisions]
+    with tempfile.TemporaryDirectory(prefix="opacity-node-bench-") as made:
+        scratch = Path(made)
+        tasks = _tasks(wanted, scratch, has_package=has_package)
         found: dict[int, list[Run]] = {number: [] for number in range(len(tasks))}
-        for _ in range(runs):
-            for number, one in enumerate(tasks):
-                found[number].append(run(one))
-        reached = {precision: limits(precision, device) for precision in precisions}
-        sides = tuple(_side(one, tuple(found[n]), weights, reached) for n, one in enumerate(tasks))
+        for _ in range(wanted.runs):
+            for number, task in enumerate(tasks):
+                found[number].append(run(task))
+        xrays = rates(scratch, runs=wanted.runs, precisions=wanted.precisions, device=wanted.device)
+        long_memory_mb = _long_memory_mb(tasks[0], wanted.long_slices, scratch) if wanted.long_slices else {}
+        reached = {precision: limits(precision, wanted.device) for precision in {"float32", *wanted.precisions}}
+    sides = tuple(_side(task, tuple(found[number]), reached) for number, task in enumerate(tasks))
     ours = {side.precision: side for side in sides if side.name == "balaitous"}
     theirs = sides[0] if has_package else None
     return InferenceTime(
         machine=describe(),
-        device=device,
-        study=study.name if study else "synthetic chest CT",
-        instances=len(paths),
-        lung_slices=lungs,
+        device=wanted.device,
+        study=wanted.study.name if wanted.study else "synthetic chest CT",
+        instances=len(tasks[0].paths),
+        lung_slices=tasks[0].lungs,
         package="balaitous 1.2" if has_package else "not installed: ours was run alone",
         sides=sides,
         faster={p: round(theirs.wall_s / side.wall_s, 2) for p, side in ours.items()} if theirs else {},
         faster_by_processor_time={p: round(theirs.cpu_s / side.cpu_s, 2) for p, side in ours.items()} if theirs else {},
         apart={p: _apart(theirs.scores, side.scores) for p, side in ours.items()} if theirs else {},
         limits=reached,
-        xrays=rates(runs=runs, device=device),
+        long_instances=wanted.long_slices,
+        long_memory_mb=long_memory_mb,
+        xrays=rated(xrays, reached, wanted.device),
     )
 
 
-def _sorted(paths: Sequence[Path], lung_slices: int | None) -> tuple[tuple[Path, ...], tuple[int, int]]:
+def _tasks(wanted: Wanted, scratch: Path, *, has_package: bool) -> list[Task]:
+    source, weights = wanted.study or scratch / "ct", scratch / "ct weights"
+    if wanted.study is None:
+        write_study(source)
+    stand_ins.fill(weights, stand_ins.CT)
+    paths, lungs = _sorted(dicom_files(source), wanted.lung_slices)
+    first = Task(side=PACKAGE, paths=paths, weights=weights, lungs=lungs, device=wanted.device)
+    return [
+        *([first] if has_package else []),
+        *(replace(first, side="balaitous", precision=precision) for precision in wanted.precisions),
+        replace(first, side="ct-severity"),
+    ]
+
+
+def _long_memory_mb(like: Task, slices: int, scratch: Path) -> dict[str, float]:
+    thickness_mm, pixel_mm = _LONG_CT_MM / slices, 0.7
+    coarse = make_chest(
+        slices=slices // _COARSE,
+        rows=512 // _COARSE,
+        columns=512 // _COARSE,
+        spacing_mm=(thickness_mm * _COARSE, pixel_mm * _COARSE, pixel_mm * _COARSE),
+    )
+    hounsfield = coarse.hounsfield
+    for axis in range(3):
+        hounsfield = hounsfield.repeat(_COARSE, axis=axis)
+    fine = replace(coarse, hounsfield=hounsfield, spacing_mm=(thickness_mm, pixel_mm, pixel_mm))
+    write_study(scratch / "long ct", fine)
+    paths, lungs = _sorted(dicom_files(scratch / "long ct"), _FEW_SLICES)
+    found = {side: run(replace(like, side=side, paths=paths, lungs=lungs)) for side in ("balaitous", "ct-severity")}
+    return {side: _memory_mb(one) for side, one in found.items()}
+
+
+def _sorted(paths: Sequence[Path], lung_slices: int) -> tuple[tuple[Path, ...], tuple[int, int]]:
     """Return the files from feet to head, and between which resampled slices lungs are to be planted."""
     loaded = series.load(paths)
     places = {uid: index for index, uid in enumerate(loaded.sop_instance_uids)}
     ordered = sorted(paths, key=lambda path: places[_uid(path)])
     count = int(len(paths) * loaded.geometry.spacing_mm[0] / _SLICE_MM)
-    ends = int(_ENDS_MM / _SLICE_MM)
-    wanted = min(lung_slices or count, count - 2 * ends)
+    wanted = min(lung_slices, count - 2 * int(_ENDS_MM / _SLICE_MM))
     first = (count - wanted) // 2
     return tuple(ordered), (first, first + wanted)
 
 
 def _uid(path: Path) -> str:
-    import pydicom
-
     return str(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"]).SOPInstanceUID)
 
 
-def _side(task: Task, runs: tuple[Run, ...], weights: Path, reached: Mapping[str, Limit]) -> Side:
+def _side(task: Task, runs: tuple[Run, ...], reached: Mapping[str, Limit]) -> Side:
     parts = {name: round(statistics.median(one.parts[name] for one in runs), 3) for name in runs[0].parts}
-    limit = reached.get(task.precision)
+    limit = reached[task.precision]
     return Side(
         name=task.side,
         precision=task.precision,
         runs=runs,
         wall_s=statistics.median(one.wall_s for one in runs),
         cpu_s=statistics.median(one.cpu_s for one in runs),
-        memory_mb=round(max(one.peak_mb for one in runs) - stand_ins.size_mb(weights, *_WEIGHTS[task.side])),
+        memory_mb=max(map(_memory_mb, runs)),
         parts=parts,
         counts=runs[0].counts,
         scores=runs[0].scores,
         shares={
             name: round(limit.share(name, count, parts[name]), 2)
             for name, count in runs[0].counts.items()
-            if limit and name in limit.gflop
+            if name in limit.gflop
         },
     )
 
 
+def _memory_mb(run: Run) -> float:
+    return round(run.peak_mb - run.weights_mb)
+
+
 def _apart(theirs: Sequence[float], ours: Sequence[float]) -> float:
     return max(abs(a - b) for a, b in zip(theirs, ours, strict=True))
-
-
-def show(report: InferenceTime) -> None:
-    """Print the medians."""
-    console.print(f"{report.study}: {report.instances} slices, {report.device}; random weights", highlight=False)
-    console.print(f"Published package: {report.package}", highlight=False)
-    for side in report.sides:
-        table = Table("part", "seconds", "share of the limit", title=f"{side.name}, {side.precision}")
-        for name, seconds in side.parts.items():
-            table.add_row(name, f"{seconds:.2f}", f"{side.shares[name]:.0%}" if name in side.shares else "")
-        table.add_section()
-        table.add_row("[bold]all[/]", f"[bold]{side.wall_s:.2f}[/]")
-        table.add_row("processor", f"{side.cpu_s:.2f}")
-        table.add_row("memory beside the weights", f"{side.memory_mb:.0f} MB")
-        console.print(table)
-    for precision, ratio in report.faster.items():
-        by_processor = report.faster_by_processor_time[precision]
-        console.print(
-            f"balaitous in {precision}: {ratio:.2f} times as fast as its package (processor time {by_processor:.2f}), "
-            f"probabilities at most {report.apart[precision]:.1e} apart",
-            highlight=False,
-        )
-    for rate in report.xrays:
-        console.print(
-            f"{rate.pipeline}: {rate.images_per_s:.2f} images/s, {rate.naively_per_s:.2f} one after another "
-            f"({rate.ratio:.2f} times as fast)",
-            highlight=False,
-        )
-    console.print(", ".join(f"{key} {value}" for key, value in report.machine.items()), highlight=False)

@@ -1,10 +1,10 @@
 """Random weights, for timing alone: in a folder of their own, and accepted in one process that ends with its timing.
 
-What they compute is no result. This module and `node.bench.infer_side`, which alone uses it, import nothing that writes
-one, and a test holds them to that.
+What they compute is no result. This module and those of this package that use it import nothing that writes one, and a
+test holds them to that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,14 @@ import numpy as np
 
 from inference.weights import manifest, pins
 from inference.weights.manifest import Form
+from node.bench import stand_in_nnunets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SLOTS = ("lungmask-r231", "balaitous-full", "balaitous-lung", "balaitous-heads", "ct-severity-ltc", "ct-severity-i3d")
+BALAITOUS = ("lungmask-r231", "balaitous-full", "balaitous-lung", "balaitous-heads")
+CT = (*BALAITOUS, "ct-severity-ltc", "ct-severity-i3d")
+XRAY = ("xrv-densenet121-all", "xrv-pspnet", "opacity-ensemble-convnext", *stand_in_nnunets.PATCHES)
 BLOCKS = {"balaitous-full": 24, "balaitous-lung": 16}
 _SEED = 7
 _WIDTH = 1024
@@ -25,32 +28,42 @@ _STD, _STD_OF_SUMS = 0.02, 0.0007
 """Of values; of those whose products add up from block to block, so that scores are not all 0 or 1."""
 
 
-def fill(folder: Path) -> None:
-    """Write seeded random weights for every slot of the CT pipelines.
+def fill(folder: Path, slots: Sequence[str]) -> None:
+    """Write seeded random weights.
 
     Parameters
     ----------
     folder : Path
-        Empty. Takes about 2.4 GB.
+        Is made. `CT` takes about 2.4 GB, `XRAY` 0.9 GB.
+    slots : sequence of str
+        Of `CT` and `XRAY`.
     """
     import torch
 
+    folder.mkdir(exist_ok=True)
     torch.manual_seed(_SEED)
-    for name in SLOTS:
+    for name in slots:
         slot = manifest.SLOTS[name]
         path = folder / slot.file
         if slot.form is Form.ARRAYS:
             np.savez(path, allow_pickle=False, **_heads())
             continue
+        if slot.form is Form.NNUNET_FOLDER:
+            stand_in_nnunets.write(path, stand_in_nnunets.PATCHES[name])
+            continue
+        if slot.form is Form.PICKLED_MODEL:
+            torch.save(_network(name), path)
+            continue
         state = _vit(BLOCKS[name]) if name in BLOCKS else _network(name).state_dict()
+        state = {slot.prefix + key: value for key, value in state.items()}
         torch.save({slot.entry: state} if slot.entry else state, path)
 
 
 def accept(folder: Path) -> None:
     """Have this process take what lies in a folder for what belongs there. It must write no results from now on."""
     slots = dict(manifest.SLOTS)
-    for name in SLOTS:
-        digest = pins.of_file(folder / slots[name].file)
+    for name in [name for name in (*CT, *XRAY) if (folder / slots[name].file).exists()]:
+        digest = pins.of(folder / slots[name].file)
         pin = pins.Pin(kind=pins.PinKind.SHA256, value=digest.sha256, origin="a benchmark")
         slots[name] = slots[name].model_copy(update={"pin": pin, "size": digest.size})
     manifest.SLOTS = MappingProxyType(slots)
@@ -62,14 +75,53 @@ def size_mb(folder: Path, *names: str) -> float:
 
 
 def _network(name: str) -> Any:  # noqa: ANN401 - torch is imported late
+    return _NETWORKS[name]()
+
+
+def _r231() -> Any:  # noqa: ANN401
     from lungmask.mask import UNet
 
-    from inference.networks.i3d import I3D
+    return UNet(n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
+
+
+def _ltc() -> Any:  # noqa: ANN401
     from inference.networks.ltc import LTC
 
-    if name == "lungmask-r231":
-        return UNet(n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
-    return LTC() if name == "ct-severity-ltc" else I3D()
+    return LTC()
+
+
+def _i3d() -> Any:  # noqa: ANN401
+    from inference.networks.i3d import I3D
+
+    return I3D()
+
+
+def _densenet() -> Any:  # noqa: ANN401
+    import torchxrayvision as xrv
+
+    return xrv.models.DenseNet(num_classes=18)
+
+
+def _pspnet() -> Any:  # noqa: ANN401
+    from torchxrayvision.baseline_models.chestx_det.ptsemseg.pspnet import pspnet
+
+    return pspnet(14)
+
+
+def _convnext() -> Any:  # noqa: ANN401
+    from inference.networks.convnext_fpn import ConvNeXtFPN
+
+    return ConvNeXtFPN()
+
+
+_NETWORKS: Mapping[str, Callable[[], Any]] = {
+    "lungmask-r231": _r231,
+    "ct-severity-ltc": _ltc,
+    "ct-severity-i3d": _i3d,
+    "xrv-densenet121-all": _densenet,
+    "xrv-pspnet": _pspnet,
+    "opacity-ensemble-convnext": _convnext,
+}
 
 
 def _vit(blocks: int) -> "dict[str, Tensor]":

@@ -1,99 +1,119 @@
-"""X-ray pipelines: images a second, and those of the same networks called one after another as their libraries show.
+"""The opacity ensemble: images a second, and those of the same networks called one after another."""
 
-A pipeline is measured here once its networks can be had: those of `lung-fields` come with the program.
-"""
-
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from node.bench import stand_ins
+from node.bench.limit import Limit
+from node.bench.xray_run import Run, Task, run
 from phantom.cxr import make_radiograph
+from phantom.cxr_dicom import to_dataset
+from phantom.dicom import write
 
-_IMAGES = 4
-
-Image = NDArray[np.float32]
-Look = Callable[[Image], object]
+_IMAGES = 2
+_ROWS, _COLUMNS = 1200, 1024
+_ALWAYS_FLOAT32_ON_CPU = ("DenseNet-121", "ConvNeXt")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """Images a second, medians.
+    """Images a second, through the whole pipeline.
 
     Attributes
     ----------
-    pipeline : str
-        Which one.
-    images_per_s, naively_per_s : float
-        Through its functions from image to probabilities; each image and each pass alone.
-    ratio : float
-        Of the first to the second.
+    precision : str
+        What our networks computed in; those called naively in float32.
+    images : int
+        That waited together; two places of each were refined.
+    together_per_s, alone_per_s, naively_per_s : float
+        All at once; one by itself; one after another, each network as its library shows.
+    faster, faster_by_processor_time : float
+        Together by naively.
+    apart : Mapping[str, float]
+        By expert, how far what it says is from what it says naively at most, in [0, 1].
+    parts : Mapping[str, float]
+        Seconds of each network for all images, with what is done before and after it.
+    shares : Mapping[str, float]
+        Of the machine's measured rate of multiplying matrices, by network.
     """
 
-    pipeline: str
-    images_per_s: float
+    precision: str
+    images: int
+    together_per_s: float
+    alone_per_s: float
     naively_per_s: float
-    ratio: float
+    faster: float
+    faster_by_processor_time: float
+    apart: Mapping[str, float]
+    parts: Mapping[str, float]
+    shares: Mapping[str, float]
 
 
-def rates(*, runs: int, device: str) -> tuple[Rate, ...]:
-    """Measure every pipeline, ours and naively in turn.
+def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) -> dict[str, Run]:
+    """Run both sides in turn.
 
     Parameters
     ----------
+    folder : Path
+        Takes weights and images.
     runs : int
-        How often, after one that is not counted.
+        Of each side.
+    precisions : sequence of str
+        Of ours.
     device : str
         Torch device.
+
+    Returns
+    -------
+    dict of Run
+        By precision of ours, and ``""`` for the naive one.
     """
-    images = [make_radiograph(seed=seed).pixels.astype(np.float32) for seed in range(_IMAGES)]
-    found = []
-    for name, both in _PIPELINES.items():
-        ours, naive = both(device)
-        measured = [(_seconds(ours, images), _seconds(naive, images)) for _ in range(runs + 1)][1:]
-        quick, slow = (_IMAGES / statistics.median(column) for column in zip(*measured, strict=True))
-        found.append(
-            Rate(
-                pipeline=name,
-                images_per_s=round(quick, 2),
-                naively_per_s=round(slow, 2),
-                ratio=round(quick / slow, 2),
-            )
+    weights = folder / "xray weights"
+    stand_ins.fill(weights, stand_ins.XRAY)
+    phantoms = [make_radiograph(rows=_ROWS, columns=_COLUMNS, seed=seed) for seed in range(_IMAGES)]
+    images = [to_dataset(one, uid_entropy=f"bench {number}") for number, one in enumerate(phantoms)]
+    paths = tuple(write(folder / "xrays", images))
+
+    def task(precision: str) -> Task:
+        return Task(
+            is_naive=not precision,
+            paths=paths,
+            weights=weights,
+            runs=runs,
+            precision=precision or "float32",
+            device=device,
         )
-    return tuple(found)
+
+    return {precision: run(task(precision)) for precision in ("", *precisions)}
 
 
-def _lung_fields(device: str) -> tuple[Look, Look]:
-    import torch
-
-    from inference.letterbox import Letterbox
-    from inference.lung_probabilities import equalised, probabilities
-    from inference.networks.lung_fields import SIDE, LungFieldsNet
-    from inference.weights import Shelf
-    from inference.weights.loading import load_network
-
-    weights = Shelf(Path()).require("lung-fields")["lung-fields"]  # it comes with the program
-    network = load_network(weights, LungFieldsNet).to(device)
-
-    def naive(image: Image) -> None:
-        letterbox = Letterbox(rows=image.shape[0], columns=image.shape[1], side=SIDE)
-        grid = torch.from_numpy(equalised(letterbox.to_grid(image)))[None, None].to(device)
-        with torch.no_grad():
-            for shown in (grid, grid.flip(-1)):
-                network(shown).softmax(1).cpu()
-
-    return lambda image: probabilities(network, image), naive
+def rated(found: Mapping[str, Run], limits: Mapping[str, Limit], device: str) -> tuple[Rate, ...]:
+    """Compare ours with the naive run."""
+    naive = found[""]
+    return tuple(_rate(precision, ours, naive, limits, device) for precision, ours in found.items() if precision)
 
 
-_PIPELINES: Mapping[str, Callable[[str], tuple[Look, Look]]] = {"lung-fields": _lung_fields}
+def _rate(precision: str, ours: Run, naive: Run, limits: Mapping[str, Limit], device: str) -> Rate:
+    def limit(network: str) -> Limit | None:
+        is_float32 = device == "cpu" and network in _ALWAYS_FLOAT32_ON_CPU
+        return limits.get("float32" if is_float32 else precision)
 
-
-def _seconds(look: Look, images: Sequence[Image]) -> float:
-    started = time.perf_counter()
-    for image in images:
-        look(image)
-    return time.perf_counter() - started
+    return Rate(
+        precision=precision,
+        images=_IMAGES,
+        together_per_s=round(_IMAGES / ours.together.wall_s, 3),
+        alone_per_s=round(1 / ours.single.wall_s, 3),
+        naively_per_s=round(_IMAGES / naive.together.wall_s, 3),
+        faster=round(naive.together.wall_s / ours.together.wall_s, 2),
+        faster_by_processor_time=round(naive.together.cpu_s / ours.together.cpu_s, 2),
+        apart={name: float(np.abs(ours.said[name] - said).max()) for name, said in naive.said.items()},
+        parts=ours.parts,
+        shares={
+            name: round(bound.share(name, count, ours.parts[name]), 2)
+            for name, count in ours.counts.items()
+            if (bound := limit(name)) and name in bound.gflop
+        },
+    )

@@ -83,9 +83,10 @@ def scale(
 def infer(
     study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 1,
-    slices: Annotated[
-        int | None, typer.Option(help="On how many slices of 5 mm lungs are planted, for a quick look.", min=16)
-    ] = None,
+    slices: Annotated[int, typer.Option(help="On how many slices of 5 mm lungs are planted.", min=16)] = 30,
+    long_slices: Annotated[
+        int, typer.Option(help="Slices of a synthetic CT that memory is measured on; 0 for none.", min=0)
+    ] = 1000,
     precision: Annotated[
         list[str] | None, typer.Option(help="float32 or bfloat16; by default both.", metavar="PRECISION")
     ] = None,
@@ -93,9 +94,10 @@ def infer(
     json: JsonOption = False,
     evidence: EvidenceOption = None,
 ) -> None:
-    """Seconds and memory of the pipelines with networks, of random weights, and balaitous beside its own package."""
+    """Seconds and memory of the pipelines with networks, of random weights, beside what they were published as."""
     from inference.findings import SelectionRefusedError
-    from node.bench.infer import measure, show
+    from node.bench.infer import Wanted, measure
+    from node.bench.infer_shown import show
     from node.study_files import dicom_files
 
     if study is not None and not dicom_files(study):
@@ -104,7 +106,16 @@ def infer(
     if unknown := sorted(set(precisions) - {"float32", "bfloat16"}):
         fail(f"no precision: {', '.join(unknown)}; give float32 or bfloat16")
     try:
-        report = measure(study, runs=runs, lung_slices=slices, precisions=precisions, device=device)
+        report = measure(
+            Wanted(
+                study=study,
+                runs=runs,
+                lung_slices=slices,
+                precisions=precisions,
+                long_slices=long_slices,
+                device=device,
+            )
+        )
     except SelectionRefusedError as error:
         fail(f"{study} cannot be loaded: {error}")
     except RuntimeError as error:
