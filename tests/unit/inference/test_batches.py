@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -124,3 +126,18 @@ def test_parameters_of_several_computations_are_listed_where_they_differ():
 
 def test_a_run_that_was_never_called_has_used_nothing():
     assert Batches(doubled, device="cpu", batch=1).parameters == {"device": "", "precision": ""}
+
+
+@pytest.mark.parametrize(("gpu_memory_mb", "share"), [(0, 1.0), (2000, 0.25), (9000, 1.0)])
+def test_what_torch_takes_of_a_gpu_is_bounded_before_a_network_is_moved_there(monkeypatch, gpu_memory_mb, share):
+    bounds = []
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=8_000_000_000))
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", lambda *given: bounds.append(given))
+    monkeypatch.setattr(torch.backends, "cudnn", cudnn := SimpleNamespace())
+    monkeypatch.setattr(torch.backends.cuda, "matmul", cublas := SimpleNamespace())
+    monkeypatch.setattr(torch.nn.Module, "to", lambda network, _: bounds.append("moved") or network)
+    compute.set_limits(Limits(gpu_memory_mb=gpu_memory_mb))
+    resident.resident("a network", "cuda:0", lambda: torch.nn.Linear(2, 2))
+    assert bounds == [(share, "cuda:0"), "moved"]
+    assert not cudnn.allow_tf32
+    assert not cublas.allow_tf32

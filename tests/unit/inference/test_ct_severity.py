@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from pydicom.dataset import Dataset
 
 from dicom_out.resampling import resampled
 from inference import resident
+from inference.batches import Batches
 from inference.findings import SelectionRefusedError
 from inference.pipelines.ct_severity import CARD, CTSeverity
 from inference.registry import load
@@ -41,9 +43,9 @@ def labels(stack, small_chest):
 def run(tmp_path, monkeypatch, stack):
     fill_shelf(monkeypatch, tmp_path / "weights")
 
-    def on(labels):
+    def on(labels, device="cpu"):
         plant_lungs(monkeypatch, labels)
-        return CTSeverity(tmp_path / "weights")(replace(stack), "cpu")
+        return CTSeverity(tmp_path / "weights")(replace(stack), device)
 
     yield on
     resident.release_all()
@@ -75,6 +77,20 @@ def test_too_little_of_them_is_refused(run, labels):
 def test_a_single_lung_is_judged_and_the_reader_is_told(run, labels):
     labels[labels == 2] = 0
     assert "No left lung was found: all that is said is of the other alone." in run(labels).warnings
+
+
+def test_a_gpu_without_memory_is_told_of_in_the_result(run, labels, monkeypatch):
+    enough = Batches._run
+
+    def without_a_gpu(batches, inputs):
+        if batches._device != "cpu":
+            raise torch.OutOfMemoryError("too much")
+        return enough(batches, inputs)
+
+    monkeypatch.setattr(Batches, "_run", without_a_gpu)
+    findings = run(labels, "cuda:0")
+    assert "The memory of the GPU ran out: the rest was computed on the CPU." in findings.warnings
+    assert findings.algorithm.parameters["device"] == "cpu"
 
 
 def test_a_scan_that_ends_within_the_lungs_is_refused(run, labels):
