@@ -24,7 +24,7 @@ _ENDING = ".png"
 
 
 def write(folder: Path, images: Iterable[OpacityImage]) -> int:
-    """Write a data set; return how many images it has.
+    """Write a data set in place of one that is there; return how many images it has.
 
     Parameters
     ----------
@@ -33,13 +33,19 @@ def write(folder: Path, images: Iterable[OpacityImage]) -> int:
     images : iterable of OpacityImage
         As they are to be seen, see `at` and `around_opacity`.
     """
+    count, written = 0, set()
     for part in ("imagesTr", "labelsTr"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    count = 0
     for count, image in enumerate(images, start=1):  # noqa: B007 - the last number is the answer
-        picture = Image.fromarray(as_picture(image.pixels).astype(np.uint8))
-        picture.save(folder / "imagesTr" / f"{image.name}_0000{_ENDING}")
-        Image.fromarray(image.opacity.astype(np.uint8)).save(folder / "labelsTr" / f"{image.name}{_ENDING}")
+        picture, opacity = as_picture(image.pixels).astype(np.uint8), image.opacity.astype(np.uint8)
+        for path, values in (
+            (folder / "imagesTr" / f"{image.name}_0000{_ENDING}", picture),
+            (folder / "labelsTr" / f"{image.name}{_ENDING}", opacity),
+        ):
+            Image.fromarray(values).save(path)
+            written.add(path)
+    for path in {*folder.glob(f"*Tr/*{_ENDING}")} - written:  # of images that there were before: nnU-Net takes them all
+        path.unlink()
     said = {
         "channel_names": {"0": "X-ray"},
         "labels": {"background": 0, "opacity": 1},

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--device", default="cpu", help="torch device, such as cuda:0")
     given = parser.parse_args(arguments)
     try:
-        images = list(read(given.data))
+        images = read(given.data)
         imagenet = read_state(Shelf(given.weights).require(IMAGENET)[IMAGENET]) if given.weights else None
         datasets = write_datasets(images, given.out / "nnUNet_raw")
         record = make(images, given.out, Recipe(epochs=given.epochs), imagenet=imagenet, device=given.device)
@@ -93,7 +93,7 @@ def make(
         "network": NETWORK,
         "recipe": json.dumps(asdict(recipe), sort_keys=True),
         "start": "random" if imagenet is None else IMAGENET,
-        "images": _digest(images),
+        "images": digest_of(images),
     }
     cpu_seconds = made_once(
         weights, described, lambda: fit(images, recipe, imagenet=imagenet, device=device).state_dict()
@@ -127,7 +127,7 @@ def write_datasets(images: Sequence[OpacityImage], raw: Path) -> dict[str, int]:
     return {DATASETS[name]: nnunet_raw.write(raw / DATASETS[name], those) for name, those in seen.items()}
 
 
-def _digest(images: Sequence[OpacityImage]) -> str:
+def digest_of(images: Sequence[OpacityImage]) -> str:
     """Return what changes with any pixel."""
     digest = hashlib.sha256()
     for image in images:

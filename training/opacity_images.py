@@ -1,8 +1,10 @@
 """Chest X-rays with the opacity that somebody outlined on them, from a folder of ``images/`` and ``masks/``."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +35,29 @@ class OpacityImage:
     opacity: NDArray[np.bool_]
 
 
-def read(folder: Path) -> Iterator[OpacityImage]:
-    """Read image by image, in the order of their names.
+class _Folder(Sequence[OpacityImage]):
+    """Images that are read each time they are asked for: of thousands, few fit into memory."""
+
+    def __init__(self, paths: Sequence[Path], masks: Path) -> None:
+        self._paths = paths
+        self._masks = masks
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> OpacityImage: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[OpacityImage]: ...
+    def __getitem__(self, place: int | slice) -> OpacityImage | Sequence[OpacityImage]:
+        if isinstance(place, slice):
+            return _Folder(self._paths[place], self._masks)
+        path = self._paths[place]
+        return _read(path, self._masks / f"{path.stem}.png")
+
+
+def read(folder: Path) -> Sequence[OpacityImage]:
+    """Return all images, in the order of their names; each is read when it is asked for, and again the next time.
 
     An image is a DICOM file (``.dcm``), or an upright picture of 8 or 16 bit in which bright is dense. Its mask is a
     PNG of the same name and size, white where opacity is; of a DICOM file, on the pixels as they are stored.
@@ -42,15 +65,18 @@ def read(folder: Path) -> Iterator[OpacityImage]:
     Raises
     ------
     ValueError
-        If there is no image, or one has no mask, or a mask of another size; names the file.
+        If there is no image, or two have one name; or, when it is read, if one has no mask, or a mask of another
+        size. Names the file.
     inference.findings.SelectionRefusedError
-        If a DICOM file holds no single grayscale image.
+        When it is read, if a DICOM file holds no single grayscale image.
     """
     paths = sorted(path for path in (folder / "images").glob("*") if path.is_file())
     if not paths:
         raise ValueError(f"{folder / 'images'} holds no images")
-    for path in paths:
-        yield _read(path, folder / "masks" / f"{path.stem}.png")
+    for one, other in pairwise(sorted(paths, key=lambda path: path.stem)):
+        if one.stem == other.stem:
+            raise ValueError(f"{one.name} and {other.name} have one name, and would have one mask; rename one of them")
+    return _Folder(paths, folder / "masks")
 
 
 def _read(path: Path, mask: Path) -> OpacityImage:

@@ -72,6 +72,20 @@ def test_an_image_without_a_mask_or_with_one_of_another_size_is_named(folder):
         list(read(folder))
 
 
+def test_two_images_of_one_name_are_refused_for_they_would_have_one_mask(folder):
+    Image.new("L", (80, 100)).save(folder / "images" / "clear.jpg")
+    with pytest.raises(ValueError, match=r"clear\.jpg and clear\.png have one name"):
+        read(folder)
+
+
+def test_images_are_read_when_they_are_asked_for_for_of_thousands_few_fit_into_memory(folder):
+    images = read(folder)
+    assert len(images) == 2
+    Image.new("L", (80, 100), 255).save(folder / "images" / "clear.png")
+    assert images[0].pixels.min() == 1
+    assert [image.name for image in images[1:]] == ["dense"]
+
+
 def test_the_command_writes_weights_a_record_and_a_data_set_for_each_nnunet(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(opacity_ensemble, "Recipe", lambda epochs=1: Recipe(epochs=epochs, batch=2, widths=WIDTHS))
     out = tmp_path / "out"
@@ -99,6 +113,14 @@ def test_the_data_sets_hold_what_the_ensemble_shows_to_each_network(folder, tmp_
     (place,) = crops(images[1].opacity).places
     cut = np.asarray(Image.open(tmp_path / "raw" / "Dataset100_OpacityCrops" / "imagesTr" / "dense_0_0000.png"))
     assert np.abs(cut / 255 - images[1].pixels[place]).max() < 0.5 / 255 + 1e-6
+
+
+def test_images_that_are_no_longer_there_leave_the_data_sets(folder, tmp_path):
+    images = read(folder)
+    opacity_ensemble.write_datasets(images, tmp_path / "raw")
+    assert opacity_ensemble.write_datasets(images[:1], tmp_path / "raw")["Dataset100_OpacityCrops"] == 0
+    left = sorted(path.name for path in (tmp_path / "raw").glob("*/*Tr/*.png"))
+    assert left == ["clear.png", "clear.png", "clear_0000.png", "clear_0000.png"]
 
 
 def test_what_cannot_be_trained_on_is_told_in_one_line(tmp_path, capsys):
