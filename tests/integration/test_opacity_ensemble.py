@@ -12,6 +12,7 @@ from nnunetv2.inference import predict_from_raw_data
 from inference import radiograph, resident
 from inference.compute import Limits, Precision
 from inference.findings import Refusal
+from inference.networks import xrv
 from inference.registry import load_several
 from node import worker
 from tests.narrow_ensemble import PIPELINE, Ensemble
@@ -77,7 +78,29 @@ def objects(run) -> dict[str, Path]:
     return {result.kind: folder / result.path for result in outcome.results}
 
 
-@pytest.mark.parametrize("run", ["positive", "negative"])
+@pytest.fixture(scope="module")
+def lungless(weights, tmp_path_factory):
+    """Opacity on an image whose lungs were not found, and whose pixels have no size: it has neither share nor area."""
+    folder = tmp_path_factory.mktemp("lungless")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(xrv.Lungs, "masks", property(_nothing))
+        return folder, worker.run(spec(folder, weights, changes={"PixelSpacing": None}), "cpu")
+
+
+def _nothing(lungs: xrv.Lungs) -> np.ndarray:
+    return np.zeros_like(lungs.probabilities, dtype=bool)
+
+
+def test_opacity_is_told_and_marked_where_no_lung_was_found(lungless):
+    report = dsrdump(objects(lungless)["sr"])
+    assert '"Opacity")=(10828004,SCT,"Positive")' in report
+    assert "Opacity, share of lung" not in report
+    assert "No right and no left lung was found" in report
+    segments = pydicom.dcmread(objects(lungless)["seg"]).SegmentSequence
+    assert [segment.SegmentLabel for segment in segments] == ["opacity"]
+
+
+@pytest.mark.parametrize("run", ["positive", "negative", "lungless"])
 def test_every_object_is_valid(run, request):
     written = objects(request.getfixturevalue(run))
     assert set(written) == {"seg", "sr", "map", "key-image"}
