@@ -105,7 +105,7 @@ def _rate(precision: str, ours: Run, naive: Run, limits: Mapping[str, Limit], de
         precision=precision,
         images=_IMAGES,
         together_per_s=round(_IMAGES / ours.together.wall_s, 3),
-        alone_per_s=round(1 / ours.single.wall_s, 3),
+        alone_per_s=round(1 / ours.single.wall_s, 3) if ours.single else 0.0,
         naively_per_s=round(_IMAGES / naive.together.wall_s, 3),
         faster=round(naive.together.wall_s / ours.together.wall_s, 2),
         faster_by_processor_time=round(naive.together.cpu_s / ours.together.cpu_s, 2),

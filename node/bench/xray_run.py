@@ -57,7 +57,7 @@ class Run:
     Attributes
     ----------
     together, single : Taken
-        Medians: all images handed over at once; the first of them.
+        Medians: all images handed over at once; the first of them, which was not run naively.
     parts : Mapping[str, float]
         Seconds of each network with what is done before and after it, all images together, mean of the runs.
     counts : Mapping[str, int]
@@ -67,7 +67,7 @@ class Run:
     """
 
     together: Taken
-    single: Taken
+    single: Taken | None
     parts: Mapping[str, float]
     counts: Mapping[str, int]
     said: Mapping[str, Floats]
@@ -104,12 +104,13 @@ def _run(task: Task) -> Run:
     said, clock = _listen(ensemble), Clock()
     pipeline = registry.load_several(PIPELINE, weights=task.weights, settings={"threshold": 0.0})
     images = [radiograph.load(path) for path in task.paths]
-    single = [timed(lambda: pipeline.together(images[:1], task.device))[1] for _ in range(task.runs)]
+    alone_too = 0 if task.is_naive else task.runs
+    single = [timed(lambda: pipeline.together(images[:1], task.device))[1] for _ in range(alone_too)]
     _watch(type(networks), clock)
     together = [timed(lambda: pipeline.together(images, task.device))[1] for _ in range(task.runs)]
     return Run(
         together=_median(together),
-        single=_median(single),
+        single=_median(single) if single else None,
         parts={name: round(seconds / task.runs, 3) for name, seconds in clock.parts.items()},
         counts={name: count // task.runs for name, count in clock.counts.items()},
         said=said,

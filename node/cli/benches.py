@@ -83,7 +83,7 @@ def scale(
 def infer(
     study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 1,
-    slices: Annotated[int, typer.Option(help="On how many slices of 5 mm lungs are planted.", min=16)] = 30,
+    slices: Annotated[int, typer.Option(help="On how many slices of 5 mm lungs are planted.", min=16)] = 24,
     long_slices: Annotated[
         int, typer.Option(help="Slices of a synthetic CT that memory is measured on; 0 for none.", min=0)
     ] = 1000,
