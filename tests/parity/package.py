@@ -38,7 +38,9 @@ def from_files(monkeypatch: pytest.MonkeyPatch, files: Mapping[str, Path]) -> li
         return torch.load(files[url.rpartition("/")[2]], weights_only=True)
 
     monkeypatch.setattr(balaitous.vit.torch.hub, "load_state_dict_from_url", read_file)
-    monkeypatch.setattr(balaitous.vit, "trunc_normal_", lambda tensor, **_: tensor)  # all of it is read anyway
+    # Random values are not drawn: all of them are read from the files anyway.
+    monkeypatch.setattr(balaitous.vit, "trunc_normal_", lambda tensor, **_: tensor)
+    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", lambda tensor, **_: tensor)
     return transforms(monkeypatch, balaitous.vit.load_ibot_model)
 
 

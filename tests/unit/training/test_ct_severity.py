@@ -103,6 +103,12 @@ def test_what_the_pipeline_refuses_is_left_out_with_the_reason(site, made, tmp_p
     assert record["unseen_patients"]["cts"] == 0
 
 
+def test_a_ct_that_ends_within_the_lungs_is_left_out(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(LungMask, "__call__", lambda _, ct: np.ones(ct.shape, np.uint8))
+    with pytest.raises(CaseError, match=r"CTs of 0 patients can be used; row 1 is not: The scan ends within the lungs"):
+        make(replace(site, out=tmp_path / "out"), replace(TINY, folds=0))
+
+
 def test_the_command_says_what_is_missing_without_a_traceback(site, tmp_path, capsys):
     paths = {"--data": site.data, "--labels": site.labels, "--weights": tmp_path, "--out": tmp_path / "out"}
     assert ct_severity.main([str(part) for pair in paths.items() for part in pair]) == 2
