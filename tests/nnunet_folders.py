@@ -13,14 +13,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-import phantom
-import training
+from inference import resized
+from inference.opacity_ensemble import crops
+from training import nnunet_raw
 
+_TOOK = "seconds"
 _AUGMENTING, _PREPROCESSED = "nnUNet_n_proc_DA", "nnUNet_preprocessed"
 _THREADS = SimpleNamespace(get_context=lambda _: multiprocessing.dummy)
 
@@ -52,7 +55,15 @@ class Course:
     most_features: int = 64
 
 
-def cached(cache: Path, courses: Mapping[str, Course], write_raw: Callable[[Path], object]) -> dict[str, Path]:
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Model folders by data set, and how long it took to make them, when they were made."""
+
+    folders: Mapping[str, Path]
+    seconds: int
+
+
+def cached(cache: Path, courses: Mapping[str, Course], made_of: str, write_raw: Callable[[Path], object]) -> Made:
     """Return a model folder for each data set; they are made once for all runs, and processes that want the same wait.
 
     Parameters
@@ -61,32 +72,33 @@ def cached(cache: Path, courses: Mapping[str, Course], write_raw: Callable[[Path
         Folder that stays.
     courses : Mapping[str, Course]
         By the data set's name, such as ``Dataset336_Opacity336``.
+    made_of : str
+        What changes with the images.
     write_raw : callable
         Writes the data sets into a folder.
     """
-    folder = cache / _key(courses)
+    folder = cache / _key(courses, made_of)
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
+            began = time.monotonic()
             work = cache / f"{folder.name}-work"
             shutil.rmtree(work, ignore_errors=True)
             write_raw(work / "raw")
             _make(work, courses)
+            (work / "out" / _TOOK).write_text(f"{time.monotonic() - began:.0f}")
             (work / "out").rename(folder)
             shutil.rmtree(work)
-    return {dataset: folder / dataset for dataset in courses}
+    return Made(folders={dataset: folder / dataset for dataset in courses}, seconds=int((folder / _TOOK).read_text()))
 
 
-def _key(courses: Mapping[str, Course]) -> str:
-    """Return what changes with nnU-Net, with the courses, and with the code of phantoms and data sets."""
-    said = json.dumps([importlib.metadata.version("nnunetv2"), *map(asdict, courses.values()), list(courses)])
+def _key(courses: Mapping[str, Course], made_of: str) -> str:
+    """Return what changes with nnU-Net, with the courses, and with the code of data sets."""
+    said = json.dumps([importlib.metadata.version("nnunetv2"), *map(asdict, courses.values()), list(courses), made_of])
     digest = hashlib.sha256(said.encode())
-    for package in (phantom, training):
-        for path in sorted(Path(package.__path__[0]).glob("*.py")):
-            if package is phantom or path.stem in ("nnunet_raw", "opacity_images"):
-                digest.update(path.read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for source in (nnunet_raw.__file__, crops.__file__, resized.__file__, __file__):
+        digest.update(Path(source).read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -153,8 +165,13 @@ def _trained(dataset: str, plans: dict, course: Course) -> Path:
     trainer.initial_lr = course.learning_rate
     trainer.num_epochs, trainer.num_iterations_per_epoch = course.epochs, course.iterations
     trainer.num_val_iterations_per_epoch = 1
+    trainer.plot_network_architecture = trainer.logger.plot_progress_png = _plot_nothing
     trainer.run_training()
     return Path(trainer.output_folder_base)
+
+
+def _plot_nothing(*_: object) -> None:
+    """Draw no progress, which takes a third of the time."""
 
 
 def _preprocessed(dataset: str) -> Path:
