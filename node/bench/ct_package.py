@@ -1,6 +1,6 @@
 """The package `balaitous` 1.2 as published, step by step, on a CT and networks that are given to it."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk  # noqa: N813 - the name its documentation uses
 import torch
+from lungmask import mask
 
 from inference.balaitous.demographics import demographics
 from node.bench import stand_ins
@@ -23,6 +24,7 @@ def load(task: Task, clock: Clock) -> Ready:
 
     # It would download the others once, and R231, the last to be read here, with every scan.
     vars(torch.hub)["load_state_dict_from_url"] = lambda url, **_: _state(task.weights / url.rpartition("/")[2])
+    vars(mask)["apply"] = partial(mask.apply, tqdm_disable=True)  # bars in the midst of a report
     steps = Balaitous(device=task.device).transforms.transforms
     for step in steps:
         if hasattr(step, "model"):

@@ -1,6 +1,5 @@
 """A pipeline on one CT in a process of its own: ours, or the package that balaitous was published as."""
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +87,6 @@ def run(task: Task) -> Run:
 
 
 def _run(task: Task) -> Run:
-    os.environ["TQDM_DISABLE"] = "1"
     # These import torch, which is for the task's own process.
     from node.bench import ct_ours, ct_package
     from node.bench.planted_lungs import PlantedLungs
