@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dicom_out.resampling import resampled
 from inference import registry, series
@@ -74,20 +75,26 @@ class Wired:
 
 
 def wire(folder: Path, recipes: Sequence[Recipe], *, cts: int, unseen: int) -> Wired:
-    """Train by each recipe, install what it made, and run the pipeline."""
+    """Train by each recipe, install what it made, and run the pipeline; one of no epochs fills its slot at random."""
     data, weights = folder / "data", folder / "weights"
     chest = known_cts(data, cts, seed=1)[0].chest
     with pytest.MonkeyPatch.context() as patch, _one_thread():
         shelves.stand_in(patch, LUNG_MASK, weights)
         patch.setattr(LungMask, "__call__", lambda _, hounsfield: truth_of_lungs(chest, hounsfield.shape))
+        sources = Sources(data=data, labels=data / "labels.csv", weights=weights, out=folder / "out")
         records = {}
         for recipe in recipes:
-            sources = Sources(data=data, labels=data / "labels.csv", weights=weights, out=folder / "out")
-            records[recipe.network.upper()] = record = make(sources, recipe)
-            shelves.install(record["slot"], sources.out / record["file"], weights)
+            slot = f"ct-severity-{recipe.network}"
+            if recipe.epochs:
+                records[recipe.network.upper()] = make(sources, recipe)
+            else:
+                sources.out.mkdir(exist_ok=True)
+                save_file(untrained(recipe).state_dict(), sources.out / f"{slot}.safetensors")
+            shelves.install(slot, sources.out / f"{slot}.safetensors", weights)
+        trained = [recipe for recipe in recipes if recipe.epochs]
         verdicts: dict[str, list[Verdict]] = {name: [] for name in records}
         for ct in known_cts(folder / "unseen", unseen, seed=2):
-            for name, verdict in _judged(ct, weights, recipes):
+            for name, verdict in _judged(ct, weights, trained):
                 verdicts[name].append(verdict)
     return Wired(records=records, verdicts=verdicts)
 
