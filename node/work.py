@@ -18,6 +18,7 @@ from handlers.association import Associations
 from handlers.commitment import CommitmentReport
 from handlers.quarantine import Quarantine
 from inference.wording import counted
+from node.catalogue import Catalogue
 from node.config import Config
 from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
@@ -84,9 +85,11 @@ class Work:
             database=database, storage=storage.root, config=config, on_done=lambda: self.wake("deliver")
         )
         self._retention = Retention(database=database, storage=storage, config=config)
+        self._catalogue = Catalogue(storage=storage, database=database)
         self._scheduler = Scheduler(
             {
                 "index": self._index,
+                "catalogue": self._catalogue.run,
                 "settle": self._when_rebuilt(self._settler.run),
                 "dispatch": self._when_rebuilt(self._dispatcher.run),
                 "deliver": self._outbox.run,
@@ -157,6 +160,7 @@ class Work:
         if not indexed.total:
             return None
         backlog = indexed.total >= BATCH
+        self.wake("catalogue")
         # Little can settle before its rest is indexed, and looking for it takes time from that.
         self.wake("settle", in_s=_SETTLE_PAUSE_S if backlog else 0.0)
         return datetime.now(UTC) + timedelta(seconds=0.0 if backlog else INDEX_PAUSE_S)
@@ -174,3 +178,4 @@ class Work:
     def _job_ended(self) -> None:
         self.wake("deliver")
         self.wake("dispatch")
+        self.wake("catalogue")

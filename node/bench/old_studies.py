@@ -8,7 +8,20 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from db.models import Decision, Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
+from db.models import (
+    CataloguedSeries,
+    CataloguedStudy,
+    Decision,
+    Delivery,
+    Instance,
+    Job,
+    JobInstance,
+    Result,
+    Revision,
+    Series,
+    Study,
+)
+from db.repository.matching import name_groups
 from db.session import Database
 from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 from node.header import InstanceHeader
@@ -77,6 +90,8 @@ def _add(session: Session, received_at: dict[int, datetime], instances: int) -> 
             session.add_all(_results(n, at))
             session.add_all(_delivery(result_id, at) for result_id in _result_ids(n))
     session.flush()
+    session.add_all(_catalogued(n, instances, at) for n, at in received_at.items())
+    session.add_all(row for n in received_at for row in _catalogued_series(n, instances))
     session.execute(insert(JobInstance), [row for n in received_at for row in _selection(n, instances)])
 
 
@@ -96,7 +111,55 @@ def _study(number: int, at: datetime) -> Study:
         last_received_at=at,
         opened_at=at,
         revision_number=1,
+        to_catalogue=0,
     )
+
+
+def _catalogued(study: int, instances: int, at: datetime) -> CataloguedStudy:
+    name = _patient_name(study)
+    alphabetic, ideographic, phonetic = name_groups(name)
+    return CataloguedStudy(
+        study_id=study,
+        instance_id=_first_instance_id(study, instances),
+        specific_character_set="ISO_IR 192",
+        patient_name=name,
+        patient_name_alphabetic=alphabetic,
+        patient_name_ideographic=ideographic,
+        patient_name_phonetic=phonetic,
+        patient_id=f"P{study}",
+        issuer_of_patient_id="HOSPITAL",
+        patient_birth_date="19500101",
+        patient_sex="O",
+        study_date=f"{at:%Y%m%d}",
+        study_time=f"{at:%H%M%S}",
+        accession_number=f"A{study}",
+        study_identifier=f"{study}",
+        study_description="Chest",
+        referring_physician_name="Referring^Doctor",
+        referring_physician_name_alphabetic="referring^doctor",
+    )
+
+
+def _catalogued_series(study: int, instances: int) -> Iterator[CataloguedSeries]:
+    first_id = _first_instance_id(study, instances)
+    for number, instance_id in ((1, first_id), (2, first_id + _LOCALIZERS)):
+        series = _series(study, number)
+        yield CataloguedSeries(
+            study_id=study,
+            series_instance_uid=series.series_instance_uid,
+            instance_id=instance_id,
+            series_number=number,
+            modality="CT",
+            series_description=series.series_description,
+            body_part_examined="CHEST",
+            protocol_name="Thorax",
+            series_date="",
+            series_time="",
+        )
+
+
+def _patient_name(study: int) -> str:
+    return f"Family{study}^Given"
 
 
 def _series_id(study: int, number: int) -> int:
@@ -153,7 +216,7 @@ def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]
             "pixel_sha256": f"{first_id + n + 2**64:064x}",
             "patient_id": f"P{study}",
             "issuer_of_patient_id": "HOSPITAL",
-            "patient_name": f"Family{study}^Given",
+            "patient_name": _patient_name(study),
             "patient_birth_date": "19500101",
             "patient_sex": "O",
             "header": header,

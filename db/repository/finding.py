@@ -1,0 +1,354 @@
+"""Studies, series and objects that match a query, a page at a time.
+
+Each page is a transaction of its own and begins where the last one ended: however slowly a peer takes the answers,
+no snapshot is kept from being overwritten, and no more than a page is in memory.
+
+References
+----------
+PS3.4 C.6.1.1, C.6.2.1 Query/Retrieve Information Models: attributes by level.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from db.models import CataloguedSeries, CataloguedStudy, Instance, Job, Result, Series, Study
+from db.repository import available
+from db.repository.matching import Matches, date, literal, name, number, text, time
+from db.session import Database
+
+_FIRST_PAGE, _PAGE = 16, 128
+Values = Mapping[str, Any]
+"""By DICOM keyword: texts, numbers, or lists of texts; None where there is none."""
+_Id = ColumnElement[int] | InstrumentedAttribute[int]
+
+
+class Level(IntEnum):
+    """What a query is about; each level has the attributes of those before it."""
+
+    PATIENT = 0
+    STUDY = 1
+    SERIES = 2
+    IMAGE = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What is looked for.
+
+    Attributes
+    ----------
+    level : Level
+        Of the answers.
+    criteria : sequence of (str, condition)
+        From `MATCHED`.
+    computed : collection of str
+        Keywords of `COMPUTED` that are wanted.
+    """
+
+    level: Level
+    criteria: tuple[ColumnElement[bool], ...] = ()
+    result_criteria: tuple[ColumnElement[bool], ...] | None = ()
+    """At the level of images: those for our own results instead."""
+    computed: Collection[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """One match."""
+
+    values: Values
+    study_id: int
+    specific_character_set: str
+    series_instance_uid: str = ""
+    path: str = ""
+    """Of an object; relative to the storage folder."""
+    computed: Values = field(default_factory=dict)
+
+
+_study, _series, _any_series = CataloguedStudy, CataloguedSeries, aliased(CataloguedSeries)
+MATCHED: Mapping[Level, Mapping[str, Matches]] = {
+    Level.PATIENT: {
+        "PatientName": name(
+            _study.patient_name_alphabetic, _study.patient_name_ideographic, _study.patient_name_phonetic
+        ),
+        "PatientID": text(_study.patient_id),
+        "IssuerOfPatientID": text(_study.issuer_of_patient_id),
+        "PatientBirthDate": date(_study.patient_birth_date),
+        "PatientSex": text(_study.patient_sex),
+    },
+    Level.STUDY: {
+        "StudyInstanceUID": literal(Study.study_instance_uid),
+        "StudyDate": date(_study.study_date),
+        "StudyTime": time(_study.study_time),
+        "AccessionNumber": text(_study.accession_number),
+        "StudyID": text(_study.study_identifier),
+        "StudyDescription": text(_study.study_description),
+        "ReferringPhysicianName": name(_study.referring_physician_name_alphabetic),
+        "ModalitiesInStudy": lambda values: _has_series(text(_any_series.modality)(values)),
+    },
+    Level.SERIES: {
+        "SeriesInstanceUID": literal(_series.series_instance_uid),
+        "Modality": text(_series.modality),
+        "SeriesNumber": number(_series.series_number),
+        "SeriesDescription": text(_series.series_description),
+        "BodyPartExamined": text(_series.body_part_examined),
+        "ProtocolName": text(_series.protocol_name),
+        "SeriesDate": date(_series.series_date),
+        "SeriesTime": time(_series.series_time),
+    },
+    Level.IMAGE: {
+        "SOPInstanceUID": literal(Instance.sop_instance_uid),
+        "SOPClassUID": literal(Instance.sop_class_uid),
+        "InstanceNumber": number(Instance.header["instance_number"].as_integer()),
+    },
+}
+"""Keys that are matched, and how, by the level that they are of."""
+OF_RESULTS: Mapping[str, Matches] = {
+    "SOPInstanceUID": literal(Result.sop_instance_uid),
+    "SOPClassUID": literal(Result.sop_class_uid),
+}
+"""Those of our own results, of which the database knows no more."""
+COMPUTED: Mapping[str, Level] = {
+    "NumberOfPatientRelatedStudies": Level.PATIENT,
+    "NumberOfPatientRelatedSeries": Level.PATIENT,
+    "NumberOfPatientRelatedInstances": Level.PATIENT,
+    "ModalitiesInStudy": Level.STUDY,
+    "SOPClassesInStudy": Level.STUDY,
+    "NumberOfStudyRelatedSeries": Level.STUDY,
+    "NumberOfStudyRelatedInstances": Level.STUDY,
+    "NumberOfSeriesRelatedInstances": Level.SERIES,
+}
+"""What is counted for each answer, by its level."""
+
+_PATIENT_COLUMNS = {
+    "PatientName": _study.patient_name,
+    "PatientID": _study.patient_id,
+    "IssuerOfPatientID": _study.issuer_of_patient_id,
+    "PatientBirthDate": _study.patient_birth_date,
+    "PatientSex": _study.patient_sex,
+}
+_STUDY_COLUMNS = {
+    **_PATIENT_COLUMNS,
+    "StudyInstanceUID": Study.study_instance_uid,
+    "StudyDate": _study.study_date,
+    "StudyTime": _study.study_time,
+    "AccessionNumber": _study.accession_number,
+    "StudyID": _study.study_identifier,
+    "StudyDescription": _study.study_description,
+    "ReferringPhysicianName": _study.referring_physician_name,
+}
+_SERIES_COLUMNS = {
+    **_STUDY_COLUMNS,
+    "SeriesInstanceUID": _series.series_instance_uid,
+    "Modality": _series.modality,
+    "SeriesNumber": _series.series_number,
+    "SeriesDescription": _series.series_description,
+    "BodyPartExamined": _series.body_part_examined,
+    "ProtocolName": _series.protocol_name,
+    "SeriesDate": _series.series_date,
+    "SeriesTime": _series.series_time,
+}
+_IMAGE_COLUMNS = {
+    **_SERIES_COLUMNS,
+    "SOPInstanceUID": Instance.sop_instance_uid,
+    "SOPClassUID": Instance.sop_class_uid,
+}
+_RESULT_COLUMNS = {
+    **_SERIES_COLUMNS,
+    "SOPInstanceUID": Result.sop_instance_uid,
+    "SOPClassUID": Result.sop_class_uid,
+}
+RETURNED: Mapping[Level, Collection[str]] = {
+    Level.PATIENT: frozenset(_PATIENT_COLUMNS),
+    Level.STUDY: frozenset(_STUDY_COLUMNS),
+    Level.SERIES: frozenset(_SERIES_COLUMNS),
+    Level.IMAGE: frozenset(_IMAGE_COLUMNS),
+}
+"""What the database says of an answer without counting."""
+
+
+def find(database: Database, question: Question) -> Iterator[Found]:
+    """Yield what matches: patients and studies newest first, series and objects in the order of receipt.
+
+    Parameters
+    ----------
+    database : Database
+        With the catalogue.
+    question : Question
+        What is looked for.
+    """
+    for query, position in _QUERIES[question.level](question):
+        yield from _pages(database, question, query, position)
+
+
+def representative(session: Session, found: Found) -> str | None:
+    """Return the path of a file that says more of a patient, study or series; None if all are gone."""
+    if found.path:
+        return found.path
+    images = available.received_of(found.study_id).with_only_columns(Instance.path)
+    results = available.made_of(found.study_id).with_only_columns(Result.path)
+    if found.series_instance_uid:
+        images = images.where(Series.series_instance_uid == found.series_instance_uid)
+        results = results.where(Result.series_instance_uid == found.series_instance_uid)
+    return session.scalar(images.limit(1)) or session.scalar(results.limit(1))
+
+
+def _pages(database: Database, question: Question, query: Select[Any], position: _Id) -> Iterator[Found]:
+    newest_first = question.level <= Level.STUDY
+    query = query.order_by(position.desc() if newest_first else position)
+    last, size = None, _FIRST_PAGE
+    while True:
+        page = query.limit(size)
+        if last is not None:
+            page = page.where(position < last if newest_first else position > last)
+        with database.read() as session:
+            rows = session.execute(page).all()
+            found = [_found(session, row, question) for row in rows]
+        yield from found
+        if len(rows) < size:
+            return
+        last, size = rows[-1].position, _PAGE
+
+
+def _found(session: Session, row: Row[Any], question: Question) -> Found:
+    values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name of it
+    study_id, character_set = values.pop("study_id"), values.pop("specific_character_set")
+    path = values.pop("path", "")
+    values.pop("position")
+    series = values.get("SeriesInstanceUID", "")
+    return Found(
+        values=values,
+        study_id=study_id,
+        specific_character_set=character_set,
+        series_instance_uid=series,
+        path=path,
+        computed=_computed(session, study_id, series, question) if question.computed else {},
+    )
+
+
+def _computed(session: Session, study_id: int, series_instance_uid: str, question: Question) -> Values:
+    """Count what is wanted of one answer."""
+    wanted = {keyword for keyword in question.computed if COMPUTED[keyword] <= question.level}
+    values: dict[str, Any] = {}
+    objects = available.series_of(session, study_id)
+    if series_instance_uid:
+        values["NumberOfSeriesRelatedInstances"] = objects[series_instance_uid]
+    values["NumberOfStudyRelatedSeries"] = len(objects)
+    values["NumberOfStudyRelatedInstances"] = objects.total()
+    if "ModalitiesInStudy" in wanted:
+        rows = session.execute(
+            select(_series.series_instance_uid, _series.modality).where(_series.study_id == study_id)
+        )
+        values["ModalitiesInStudy"] = sorted({modality for uid, modality in rows if uid in objects and modality})
+    if "SOPClassesInStudy" in wanted:
+        values["SOPClassesInStudy"] = available.sop_classes_of(session, study_id)
+    if any(keyword.startswith("NumberOfPatient") for keyword in wanted):
+        values |= _of_patient(session, study_id)
+    return {keyword: values.get(keyword) for keyword in wanted}
+
+
+def _of_patient(session: Session, study_id: int) -> dict[str, int]:
+    other, this = aliased(_study), aliased(_study)
+    rows = select(other.study_id).join(this, _same_patient(this, other)).where(this.study_id == study_id)
+    studies = [objects for i in session.scalars(rows) if (objects := available.series_of(session, i))]
+    return {
+        "NumberOfPatientRelatedStudies": len(studies),
+        "NumberOfPatientRelatedSeries": sum(map(len, studies)),
+        "NumberOfPatientRelatedInstances": sum(objects.total() for objects in studies),
+    }
+
+
+def _same_patient(one: type[CataloguedStudy], other: type[CataloguedStudy]) -> ColumnElement[bool]:
+    """Return what holds of two studies of a patient; without an ID, a name is what there is."""
+    return and_(
+        one.patient_id == other.patient_id,
+        one.issuer_of_patient_id == other.issuer_of_patient_id,
+        or_(one.patient_id != "", one.patient_name == other.patient_name),
+    )
+
+
+def _has_objects(study_id: _Id) -> ColumnElement[bool]:
+    return or_(available.received_of(study_id).exists(), available.made_of(study_id).exists())
+
+
+def _series_has_objects() -> ColumnElement[bool]:
+    images = available.received_of(_series.study_id).where(Series.series_instance_uid == _series.series_instance_uid)
+    results = available.made_of(_series.study_id).where(Result.series_instance_uid == _series.series_instance_uid)
+    return or_(images.correlate(_series).exists(), results.correlate(_series).exists())
+
+
+def _has_series(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return select(_any_series.id).where(_any_series.study_id == _study.study_id, condition).exists()
+
+
+Parts = Iterator[tuple[Select[Any], _Id]]
+
+
+def _columns(columns: Mapping[str, Any], position: _Id) -> Select[Any]:
+    labelled = [column.label(keyword) for keyword, column in columns.items()]
+    return select(*labelled, _study.study_id, _study.specific_character_set, position.label("position")).join_from(
+        _study, Study, Study.id == _study.study_id
+    )
+
+
+def _patients(question: Question) -> Parts:
+    """Find patients by their newest study that has objects."""
+    newer = aliased(_study)
+    has_newer = select(newer.study_id).where(
+        _same_patient(newer, _study), newer.study_id > _study.study_id, _has_objects(newer.study_id)
+    )
+    query = _columns(_PATIENT_COLUMNS, _study.study_id).where(*question.criteria)
+    yield query.where(_has_objects(_study.study_id), ~has_newer.correlate(_study).exists()), _study.study_id
+
+
+def _studies(question: Question) -> Parts:
+    query = _columns(_STUDY_COLUMNS, _study.study_id).where(*question.criteria)
+    yield query.where(_has_objects(_study.study_id)), _study.study_id
+
+
+def _all_series(question: Question) -> Parts:
+    query = _columns(_SERIES_COLUMNS, _series.id).join(_series, _series.study_id == _study.study_id)
+    yield query.where(*question.criteria, _series_has_objects()), _series.id
+
+
+def _images(question: Question) -> Parts:
+    """Find images, then results."""
+    query = _columns(_IMAGE_COLUMNS, Instance.id).add_columns(
+        Instance.path,
+        *(Instance.header[key].as_integer().label(keyword) for keyword, key in FROM_HEADER.items()),
+    )
+    query = query.join(Series, Series.study_id == Study.id).join(Instance, Instance.series_id == Series.id)
+    yield _with_series(query, Series.series_instance_uid).where(*question.criteria, available.received()), Instance.id
+    if question.result_criteria is not None:
+        query = _columns(_RESULT_COLUMNS, Result.id).add_columns(Result.path)
+        query = query.join(Job, Job.study_id == Study.id).join(Result, Result.job_id == Job.id)
+        yield (
+            _with_series(query, Result.series_instance_uid).where(*question.result_criteria, available.made()),
+            Result.id,
+        )
+
+
+FROM_HEADER = {
+    "InstanceNumber": "instance_number",
+    "Rows": "rows",
+    "Columns": "columns",
+    "NumberOfFrames": "number_of_frames",
+}
+"""Of images, which need not be read from their files."""
+
+
+def _with_series(query: Select[Any], series_instance_uid: Any) -> Select[Any]:  # noqa: ANN401 - a column of either table
+    return query.join(_series, and_(_series.study_id == Study.id, _series.series_instance_uid == series_instance_uid))
+
+
+_QUERIES: Mapping[Level, Callable[[Question], Parts]] = {
+    Level.PATIENT: _patients,
+    Level.STUDY: _studies,
+    Level.SERIES: _all_series,
+    Level.IMAGE: _images,
+}
