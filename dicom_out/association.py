@@ -7,9 +7,10 @@ PS3.8 7.1 A-ASSOCIATE, 9.3.4 A-ASSOCIATE-RJ.
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,10 @@ class Peer:
     ae_title: str
     our_ae_title: str
     timeout_s: float = 30.0
+    context: Callable[[], ssl.SSLContext] | None = None
+    """Makes what it is called with over TLS; raises `OSError` if it cannot. None calls without."""
+    certificate_name: str = ""
+    """What its certificate must be for."""
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -123,6 +128,10 @@ def associate(
     """
     lines = lines or Lines()
     call = _Call(peer)
+    try:
+        tls = (peer.context(), peer.certificate_name) if peer.context else None
+    except OSError as error:
+        raise NoAssociationError(str(error)) from error
     entity = AE(ae_title=peer.our_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
     entity.maximum_pdu_size = _MAX_PDU
@@ -135,7 +144,12 @@ def associate(
     ]
     try:
         association = entity.associate(
-            peer.host, peer.port, contexts=list(contexts[:MAX_CONTEXTS]), ae_title=peer.ae_title, evt_handlers=bindings
+            peer.host,
+            peer.port,
+            contexts=list(contexts[:MAX_CONTEXTS]),
+            ae_title=peer.ae_title,
+            evt_handlers=bindings,
+            tls_args=tls,
         )
     except OSError as error:  # a name that cannot be resolved
         raise NoAssociationError(f"{peer.host}: {error.strerror}; correct host of the destination") from error
@@ -182,6 +196,11 @@ class _Call:
             return (
                 f"{self._peer} took the connection but gave no association within {self._peer.timeout_s:g} s, or hung "
                 "up; is it a DICOM peer, and well?"
+            )
+        if self._peer.context is not None:
+            return (
+                f"{self._peer} cannot be reached by TLS; is it up, is that its port for TLS, does it take our "
+                f"certificate, and is its own for {self._peer.certificate_name} and of the ca in [dicom.tls]?"
             )
         return f"{self._peer} cannot be reached; is it up, and are host and port of the destination right?"
 

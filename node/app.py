@@ -21,6 +21,7 @@ from db.session import refuse_network_mount
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
 from handlers.quarantine import Quarantine
+from handlers.refusals import Refusals
 from handlers.space import DiskSpace
 from handlers.store import StoreHandler
 from node import config as config_file
@@ -28,6 +29,7 @@ from node.config import Config, ConfigError
 from node.keeper import Keeper
 from node.needs import unheard, unmet
 from node.rebuild import Rebuild
+from node.refused import RefusedFile
 from node.reloading import reload
 from node.scheduler import Scheduler
 from node.server import Server
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 _ASSOCIATION_GRACE_S = 5.0
 _LOOK_FOR_SIGNALS_S = 0.5
 _LOOK_AT_SPACE = timedelta(seconds=10)
+_LOOK_AT_ACCESS = timedelta(seconds=10)
 
 
 class Node:
@@ -52,6 +55,8 @@ class Node:
     ------
     db.files.StorageError, db.session.UnsafeStorageError
         If the storage cannot be used.
+    node.tls.UnusableFilesError
+        If the certificate of the port for TLS cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
@@ -73,7 +78,11 @@ class Node:
         )
         self._space = DiskSpace(storage.root, low_water_bytes=config.storage.low_water_mb * 1_000_000)
         self._keeper = Keeper(site, on_damage=lambda: self._scheduler.wake("database"))
-        self._scheduler = Scheduler({"database": self._keeper.run, "space": self._look_at_space})
+        self._scheduler = Scheduler(
+            {"database": self._keeper.run, "space": self._look_at_space, "access": self._look_at_access}
+        )
+        refusals = Refusals()
+        self._refused = RefusedFile(storage.root, refusals)
         store = StoreHandler(
             storage=storage,
             quarantine=quarantine,
@@ -86,6 +95,7 @@ class Node:
             store=store,
             associations=associations,
             commitment=CommitmentHandler(self._keeper.confirmed),
+            refusals=refusals,
         )
 
     def start(self) -> None:
@@ -105,6 +115,7 @@ class Node:
             return
         self._config = change.config
         self._keeper.reload(change.config)
+        self._server.use(change.config.dicom)
         self._warn_of_lacks()
         for setting in change.waiting:
             logger.warning("%s needs a restart to take effect", setting, extra={"action": "reload"})
@@ -125,6 +136,11 @@ class Node:
             logger.warning("%s", lack, extra={"action": "weights"})
         for lack in unheard(self._config):
             logger.warning("%s", lack, extra={"action": "commit"})
+
+    def _look_at_access(self) -> datetime:
+        self._server.look_at_certificates()
+        self._refused.write()
+        return datetime.now(UTC) + _LOOK_AT_ACCESS
 
     def _look_at_space(self) -> datetime:
         self._space.look()

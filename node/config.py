@@ -75,6 +75,16 @@ class Config(BaseSettings):
             raise ValueError("; ".join(problems))
         return self
 
+    @model_validator(mode="after")
+    def _destinations_can_be_checked(self) -> Self:
+        for destination in self.destinations:
+            if destination.tls and not self.dicom.tls.ca:
+                raise ValueError(
+                    f"destination {destination.name!r} has tls = true, but [dicom.tls] has no ca, by which its "
+                    "certificate is checked; give it"
+                )
+        return self
+
     def destination(self, name: str) -> Destination | None:
         """Return the destination of that name."""
         return next((d for d in self.destinations if d.name == name), None)
@@ -127,7 +137,10 @@ def load(path: Path | None = None) -> Config:
     storage = config.storage.model_copy(
         update={"path": base / config.storage.path, "weights": base / config.storage.weights}
     )
-    return config.model_copy(update={"storage": storage})
+    tls = config.dicom.tls
+    files = {name: base / file for name in ("certificate", "key", "ca") if (file := getattr(tls, name))}
+    dicom = config.dicom.model_copy(update={"tls": tls.model_copy(update=files)})
+    return config.model_copy(update={"storage": storage, "dicom": dicom})
 
 
 def _read(file: Path | None, given: dict[str, Any]) -> Config:

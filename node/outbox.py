@@ -27,6 +27,7 @@ from node.config import Config
 from node.retries import Backoff, arrived, ends_round, judge, meaning
 from node.rounds import Rounds
 from node.sections import Destination
+from node.tls import client_context
 from node.wanted import wanted
 
 logger = logging.getLogger(__name__)
@@ -299,4 +300,6 @@ def _peer(config: Config, destination: Destination) -> Peer:
         ae_title=destination.ae_title,
         our_ae_title=config.dicom.ae_title,
         timeout_s=config.outbox.timeout_s,
+        context=functools.partial(client_context, config.dicom.tls) if destination.tls else None,
+        certificate_name=destination.tls_name or destination.host,
     )

@@ -86,7 +86,7 @@ def test_unknown_pipelines_and_destinations_are_named_with_those_there_are(tmp_p
 def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path):
     path = write(
         tmp_path,
-        "[dicom]\nport = 0\n"
+        "[dicom]\nport = -1\n"
         '[[rules]]\nname = "a"\npipelines = ["nope"]\ndestinations = ["nowhere"]\npriority = "urgent"\n'
         '[rules.when]\nseries_description = "(chest"\nslice_count = { min = 9, max = 3 }\nkernel = "B30"\n'
         'slice_thickness_mm = {}\nstudy_description = "(a+)+$"\ncalling_ae_title = "FAR_TOO_LONG_AN_AE_TITLE"\n'
@@ -97,7 +97,7 @@ def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path
         config.load(path)
     said = "\n".join(line.removeprefix(f"{path}: ") for line in str(error.value).splitlines())
     for needed in (
-        "dicom.port = 0: ",
+        "dicom.port = -1: must be 0 or more",
         "rules[0].priority = 'urgent': one of routine, high, stat, or a number from 0 to 100",
         "rules[0].when.series_description = '(chest': is no regular expression: missing )",
         "rules[0].when.slice_count: nothing lies between min = 9 and max = 3; exchange them",
