@@ -22,14 +22,16 @@ from handlers.commitment import CommitmentHandler, refuse_request
 from handlers.connections import ARTIM_S, Door, Lobby
 from handlers.echo import handle_echo
 from handlers.entrance import Entrance
+from handlers.fast_path import FastPath
+from handlers.negotiation import answer_asynchronous_operations, answer_extended
 from handlers.refusals import Reason, Refusals
 from handlers.store import StoreHandler
+from handlers.upper_layer import MAX_PDU
 from node.sections import Dicom
 from node.tls import Credentials
 
 logger = logging.getLogger(__name__)
 
-MAX_PDU = 131072
 _VERIFICATION = "1.2.840.10008.1.1"
 _STORAGE_COMMITMENT = "1.2.840.10008.1.20.1"
 
@@ -42,7 +44,7 @@ class Server:
     settings : Dicom
         Address, AE titles and limits.
     store : StoreHandler
-        Answers C-STORE.
+        Takes what C-STORE brings.
     associations : Associations
         Told of every association.
     commitment : CommitmentHandler
@@ -70,10 +72,12 @@ class Server:
         self._access = Access(policy_of(settings), refusals)
         self._credentials = Credentials(settings.tls) if settings.tls_port else None
         self._bindings: Sequence[tuple[evt.EventType, Callable[[Event], Any]]] = [
+            (evt.EVT_CONN_OPEN, lambda event: FastPath(event.assoc, store).take_over()),
+            (evt.EVT_ASYNC_OPS, answer_asynchronous_operations),
+            (evt.EVT_SOP_EXTENDED, answer_extended),
             (evt.EVT_REQUESTED, self._access.requested),
             (evt.EVT_ACCEPTED, associations.accepted),
             (evt.EVT_C_ECHO, handle_echo),
-            (evt.EVT_C_STORE, store),
             (evt.EVT_N_EVENT_REPORT, commitment),
             (evt.EVT_N_ACTION, refuse_request),
             (evt.EVT_RELEASED, associations.ended),

@@ -26,7 +26,7 @@ from db.repository import jobs, reports
 from db.session import Database
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
-from handlers.store import Receipt
+from handlers.receipt import Caller, Receipt
 from node.bench.old_studies import fill
 from node.config import load
 from node.demo.harness import RunningNode, free_port, write_config
@@ -226,11 +226,12 @@ def _file(dataset: Dataset) -> bytes:
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-        calling_ae_title="SCANNER",
-        called_ae_title="OPACITY_NODE",
-        peer_address="127.0.0.1",
-        association_id="bench",
-        data_set=memoryview(buffer.getvalue()),
+        caller=Caller(
+            calling_ae_title="SCANNER",
+            called_ae_title="OPACITY_NODE",
+            peer_address="127.0.0.1",
+            association_id="bench",
+        ),
     )
     return receipt.file_header() + buffer.getvalue()
 

@@ -23,7 +23,7 @@ from handlers.store import StoreHandler
 from node import indexer as module
 from node.indexer import Indexer
 from tests.unit.handlers.test_identity import UIDS, encoded
-from tests.unit.handlers.test_store import receipt
+from tests.unit.handlers.test_store import store_with
 
 
 class Intake:
@@ -46,7 +46,7 @@ class Intake:
     def receive(self, number, **changes):
         uid = f"{UIDS['SOPInstanceUID']}.{number}"
         data = encoded(SOPInstanceUID=uid, **changes)
-        assert self._handler._store(receipt(data, sop_instance_uid=uid)) == 0
+        assert store_with(self._handler, data, sop_instance_uid=uid) == 0
 
     def spool_file(self, path):
         dataset = dcmread(path)
@@ -55,8 +55,8 @@ class Intake:
         write_dataset(buffer, dataset)
         uids = {"sop_class_uid": dataset.SOPClassUID, "sop_instance_uid": dataset.SOPInstanceUID}
         syntax = dataset.file_meta.TransferSyntaxUID
-        received = receipt(memoryview(buffer.getvalue()), transfer_syntax_uid=syntax, **uids)
-        assert self._handler._store(received) == 0
+        data = memoryview(buffer.getvalue())
+        assert store_with(self._handler, data, transfer_syntax_uid=syntax, **uids) == 0
 
     def rows(self):
         with self.database.read() as session:

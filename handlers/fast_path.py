@@ -1,0 +1,332 @@
+"""The fast path: an association's C-STORE data go from its socket into the spool file, with nothing in between.
+
+pynetdicom has two threads for an association: the upper layer's (``assoc.dul``) alone reads and writes the socket, the
+other one serves messages. Both look once a millisecond whether there is something to do. Here the upper layer's thread
+reads the socket itself, blocking, for as long as C-STORE requests come, stores them and answers them; the other thread
+is held meanwhile. Whatever else comes (another message, release, abort) is handed to pynetdicom as the PDU it came in,
+at a message's boundary, and the thread goes back to pynetdicom's loop. So the socket never changes hands, and nobody
+else can be writing while an answer goes out.
+
+What it relies on inside pynetdicom (3.0.4; `tests/unit/handlers/test_pynetdicom.py` fails when any of it changes):
+
+- ``DULServiceProvider.run_reactor`` calls ``_read_pdu_data`` in its own thread when the socket has something to read,
+  after it has sent what ``to_provider_queue`` holds; then it gives the state machine what ``event_queue`` holds.
+- ``_read_pdu_data`` is expected to put an event, and the decoded PDU into ``_recv_pdu``.
+- An A-P-ABORT in ``to_provider_queue`` is sent as an A-ABORT of the provider with its reason (action AA-1), and one in
+  ``to_user_queue`` ends the association (``Association._run_reactor``).
+- ``Association._run_reactor`` waits for ``_reactor_checkpoint`` in every round, and does nothing there that the upper
+  layer's thread would not cause, but look at the idle timer.
+- ``DIMSEServiceProvider.send_msg`` is the only place where fragments of a message are put into ``to_provider_queue``.
+
+References
+----------
+PS3.8 9.2 (state machine: Sta6 data transfer, Sta13 awaiting close), 9.3.5 P-DATA-TF, 9.3.8 A-ABORT; PS3.7 9.3.1.
+"""
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pydicom.uid import UID
+from pynetdicom import evt
+from pynetdicom.events import Event
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, P_DATA
+
+from handlers.command_set import Command
+from handlers.messages import Answer, Messages
+from handlers.receipt import Caller, Receipt
+from handlers.store import Reception, StoreHandler
+from handlers.upper_layer import (
+    HEADER_SIZE,
+    MAX_PDU,
+    AbortReason,
+    PDUType,
+    ProtocolError,
+    command_fragments,
+    data_pdu,
+    read_header,
+)
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 0.05
+"""How long a read blocks before it looks whether the association is to end, or something is to be sent."""
+LONGEST_OTHER_PDU = 1_000_000
+"""Bytes of an A-ASSOCIATE-RQ; one of 128 contexts with every transfer syntax has a fifth of it."""
+_RELEASE_OR_ABORT = 4
+"""Bytes of a PDU that releases or aborts, without its header (PS3.8 9.3.6, 9.3.8)."""
+_ESTABLISHED, _AWAITING_CLOSE = "Sta6", "Sta13"
+_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+
+
+class _ConnectionClosedError(Exception):
+    """The peer hung up."""
+
+
+class _GivenUpError(Exception):
+    """The association is to end, and what is being read is of no more use."""
+
+
+class FastPath:
+    """Reads all that comes over one association.
+
+    Parameters
+    ----------
+    assoc : pynetdicom.association.Association
+        An acceptor, before its threads are started.
+    store : StoreHandler
+        Takes what is to be stored.
+    """
+
+    def __init__(self, assoc: Any, store: StoreHandler) -> None:  # noqa: ANN401 - its insides are used, which have no types
+        self._assoc = assoc
+        self._dul = assoc.dul
+        self._store = store
+        self._messages: Messages | None = None
+        self._caller = Caller(calling_ae_title="", called_ae_title="", peer_address="", association_id="")
+        self._header = memoryview(bytearray(HEADER_SIZE))
+        self._buffer = memoryview(b"")
+        self._sending = threading.Lock()
+        self._checkpoint = _Checkpoint()
+        self._send_message = assoc.dimse.send_msg
+
+    def take_over(self) -> None:
+        """Put itself between the socket and pynetdicom."""
+        connection: socket.socket = self._dul.socket.socket
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._dul._read_pdu_data = self.read  # noqa: SLF001 - see the module
+        self._assoc._reactor_checkpoint = self._checkpoint  # noqa: SLF001 - see the module
+        self._assoc.dimse.send_msg = self._send_whole
+        self._assoc.bind(evt.EVT_CONN_CLOSE, self._connection_closed)
+
+    def read(self) -> None:
+        """Read what has come; called by the upper layer's thread when there is something."""
+        state = self._dul.state_machine.current_state
+        try:
+            if state == _AWAITING_CLOSE:
+                self._drain()
+            elif state != _ESTABLISHED:
+                self._read_for_pynetdicom()
+            elif self._assoc.is_established:
+                self._receive()
+        except Exception as error:
+            if self._messages is not None:
+                self._messages.abandon()
+            if not isinstance(error, _ConnectionClosedError | _GivenUpError | ProtocolError):
+                raise
+            self._end(error, state)
+        finally:
+            if self._dul.socket.socket is not None:
+                self._dul.socket.socket.settimeout(self._assoc.network_timeout)
+
+    def _end(self, error: Exception, state: str) -> None:
+        if isinstance(error, _ConnectionClosedError):
+            self._dul.event_queue.put(_CLOSED)
+        elif isinstance(error, ProtocolError):
+            self._abort(error, state)
+
+    def _receive(self) -> None:
+        """Receive until there is something else to do."""
+        messages = self._established()
+        with self._checkpoint.held():
+            try:
+                while self._receive_pdu(messages):
+                    if not (self._dul.event_queue.empty() and self._dul.to_provider_queue.empty()):
+                        return
+            finally:
+                self._dul._idle_timer.restart()  # noqa: SLF001 - before the other thread looks at it again
+
+    def _established(self) -> Messages:
+        """Return the association's messages; what they need is known once it is established."""
+        if self._messages is None:
+            requestor = self._assoc.requestor
+            self._caller = Caller(
+                calling_ae_title=str(requestor.ae_title).strip(),
+                called_ae_title=str(requestor.primitive.called_ae_title).strip(),
+                peer_address=str(requestor.address),
+                association_id=self._assoc.name,
+            )
+            contexts = {cx.context_id: UID(cx.transfer_syntax[0]) for cx in self._assoc.accepted_contexts}
+            self._messages = Messages(contexts, self._begin)
+            self._buffer = memoryview(bytearray(MAX_PDU))
+        return self._messages
+
+    def _begin(self, request: Command, transfer_syntax_uid: UID) -> Reception:
+        receipt = Receipt(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            caller=self._caller,
+        )
+        return self._store.begin(receipt)
+
+    def _receive_pdu(self, messages: Messages) -> bool:
+        """Receive one PDU; return False where none came between two messages."""
+        if not self._fill(self._header, may_wait=messages.between):
+            return False
+        pdu_type, length = read_header(self._header)
+        if pdu_type == PDUType.P_DATA_TF:
+            body = self._body(length, longest=MAX_PDU)
+            for outcome in messages.take(body):
+                if isinstance(outcome, Answer):
+                    self._send(outcome)
+                else:
+                    self._hand_over(outcome.pdu)
+        elif pdu_type in {PDUType.A_RELEASE_RQ, PDUType.A_ABORT}:
+            # Neither waits for the end of a message (PS3.8 9.2, AR-2 and AA-3).
+            messages.abandon()
+            self._hand_over(bytes(self._header) + self._body(length, longest=_RELEASE_OR_ABORT))
+        elif pdu_type in set(PDUType):
+            raise ProtocolError("a PDU that may not come now", AbortReason.UNEXPECTED_PDU)
+        else:
+            raise ProtocolError("an unknown PDU", AbortReason.UNRECOGNIZED_PDU)
+        return True
+
+    def _read_for_pynetdicom(self) -> None:
+        """Read one PDU of an association that is not established yet, or no more."""
+        self._fill(self._header)
+        pdu_type, length = read_header(self._header)
+        if pdu_type not in set(PDUType):
+            raise ProtocolError("an unknown PDU", AbortReason.UNRECOGNIZED_PDU)
+        self._hand_over(bytes(self._header) + self._body(length, longest=LONGEST_OTHER_PDU))
+
+    def _hand_over(self, pdu: bytes) -> None:
+        """Give pynetdicom a PDU as if it had read it."""
+        try:
+            decoded, event = self._dul._decode_pdu(bytearray(pdu))  # noqa: SLF001 - see the module
+        except Exception as error:  # pynetdicom raises anything for hostile bytes
+            raise ProtocolError("a PDU that cannot be read", AbortReason.INVALID_PDU_PARAMETER_VALUE) from error
+        self._dul.event_queue.put(event)
+        self._dul._recv_pdu.put(decoded)  # noqa: SLF001 - see the module
+
+    def _body(self, length: int, *, longest: int) -> memoryview:
+        if length > longest:
+            raise ProtocolError("a PDU longer than was agreed", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+        body = self._buffer[:length] if length <= len(self._buffer) else memoryview(bytearray(length))
+        self._fill(body)
+        return body
+
+    def _fill(self, view: memoryview, *, may_wait: bool = False) -> bool:
+        """Read until a buffer is full; return False if nothing of it came for a moment, where that `may_wait`."""
+        connection = self._connection()
+        heard_at, filled = time.monotonic(), 0
+        while filled < len(view):
+            try:
+                count = connection.recv_into(view[filled:])
+            except TimeoutError:
+                if may_wait and not filled:
+                    return False
+                self._look_up(heard_at)
+                continue
+            except OSError as error:
+                raise _ConnectionClosedError from error
+            if not count:
+                raise _ConnectionClosedError
+            heard_at, filled = time.monotonic(), filled + count
+            if self._dul.artim_timer.expired:  # it runs until an association is established, however busy the peer is
+                raise _GivenUpError
+        return True
+
+    def _connection(self) -> socket.socket:
+        connection: socket.socket | None = self._dul.socket.socket
+        if connection is None:
+            raise _ConnectionClosedError
+        if connection.gettimeout() != _LOOK_EVERY_S:
+            connection.settimeout(_LOOK_EVERY_S)
+        return connection
+
+    def _look_up(self, heard_at: float) -> None:
+        """See whether it is worth while to wait for the rest of a PDU.
+
+        Raises
+        ------
+        _GivenUpError
+            If the association is about to end.
+        ProtocolError
+            If the peer has said nothing for too long.
+        """
+        waiting = list(self._dul.to_provider_queue.queue)
+        if self._dul._kill_thread or any(isinstance(one, A_ABORT | A_P_ABORT) for one in waiting):  # noqa: SLF001
+            raise _GivenUpError
+        if self._dul.artim_timer.expired:
+            raise _GivenUpError
+        timeout = self._assoc.network_timeout
+        if timeout is not None and time.monotonic() - heard_at > timeout:
+            raise ProtocolError("nothing came for network_timeout_s in mid-message", AbortReason.NOT_SPECIFIED)
+
+    def _drain(self) -> None:
+        """Pass over what still comes while the connection is about to be closed."""
+        try:
+            if self._connection().recv(MAX_PDU):
+                return
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise _ConnectionClosedError from error
+        raise _ConnectionClosedError
+
+    def _send(self, answer: Answer) -> None:
+        """Answer at once, or behind what others have still to send."""
+        pieces = list(command_fragments(answer.command_set, longest=self._assoc.requestor.maximum_length or 0))
+        with self._sending:
+            if self._dul.to_provider_queue.empty():
+                self._connection().settimeout(self._assoc.network_timeout)
+                self._dul.socket.send(b"".join(data_pdu(answer.context_id, piece) for piece in pieces))
+                return
+            for piece in pieces:
+                primitive = P_DATA()
+                primitive.presentation_data_value_list.append((answer.context_id, piece))
+                self._dul.send_pdu(primitive)
+
+    def _send_whole(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - pynetdicom's signature
+        """Queue a message of pynetdicom's so that no answer of ours comes between its fragments."""
+        with self._sending:
+            self._send_message(*arguments, **options)
+
+    def _abort(self, error: ProtocolError, state: str) -> None:
+        """Abort as the state machine has it (PS3.8 9.2: AA-8 in Sta6, with the reason; else what Evt19 leads to)."""
+        logger.warning(
+            "aborted an association of %s: it sent %s",
+            self._caller.calling_ae_title or self._assoc.requestor.address,
+            error,
+            extra={"action": "association", "association": self._assoc.name},
+        )
+        if state != _ESTABLISHED:
+            self._dul.event_queue.put(_INVALID_PDU)
+            return
+        primitive = A_P_ABORT()
+        primitive.provider_reason = error.reason
+        self._dul.to_user_queue.put(primitive)
+        self._dul.send_pdu(primitive)
+
+    def _connection_closed(self, _event: Event) -> None:
+        if self._messages is not None:
+            self._messages.abandon()
+
+
+class _Checkpoint(threading.Event):
+    """pynetdicom's checkpoint of its serving thread, which in addition stays while the fast path is busy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free = threading.Event()
+        self._free.set()
+        self.set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold whoever comes to it."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set and nobody holds it."""
+        self._free.wait(timeout)
+        return super().wait(timeout)
