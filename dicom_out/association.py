@@ -158,7 +158,7 @@ def associate(
         if not association.is_established and not (association.rejected_contexts and not association.accepted_contexts):
             raise NoAssociationError(call.failure(association))
         _give_answers_back(association)
-        _pace(association)
+        pace(association)
         yield association
     finally:
         if association.is_established:
@@ -222,12 +222,13 @@ def _give_answers_back(association: Association) -> None:
     setattr(association, "_serve_request", serve_request)  # noqa: B010 - mypy lets no method be assigned
 
 
-def _pace(association: Association) -> None:
+def pace(association: Association) -> None:
     """Have a sender wait for the line: pynetdicom takes an object of any size into memory, faster than it leaves.
 
     A peer that sets no limit would be sent all of an object in one message.
     """
-    for item in association.acceptor.user_information:
+    peer = association.requestor if association.is_acceptor else association.acceptor
+    for item in peer.user_information:
         if isinstance(item, MaximumLengthNotification):
             item.maximum_length_received = min(item.maximum_length_received or _MAX_PDU, _MAX_PDU)
     provider = association.dul
@@ -237,7 +238,8 @@ def _pace(association: Association) -> None:
         return bool(provider.state_machine.current_state == _DATA_TRANSFER)
 
     def send_pdu(primitive: Any) -> None:  # noqa: ANN401 - pynetdicom's type of it is private
-        while provider.to_provider_queue.qsize() >= _MOST_WAITING and is_open():
+        empties_it = threading.current_thread() is provider
+        while provider.to_provider_queue.qsize() >= _MOST_WAITING and is_open() and not empties_it:
             time.sleep(_LINE_PAUSE_S)
         if is_open() or not isinstance(primitive, P_DATA):  # nobody would ever take data of a dead line off the queue
             send(primitive)

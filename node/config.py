@@ -30,6 +30,7 @@ from node.sections import (
     EngineSettings,
     Log,
     Outbox,
+    QueryRetrieve,
     Results,
     Retention,
     Settle,
@@ -58,6 +59,7 @@ class Config(BaseSettings):
     results: Results = Results()
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
+    query_retrieve: QueryRetrieve = QueryRetrieve()
     log: Log = Log()
     pipelines: Mapping[str, Mapping[str, SettingValue]] = {}
     destinations: tuple[Destination, ...] = (

@@ -79,6 +79,11 @@ class Keeper:
         work = self._work
         return None if work is None else work.confirmed(report)
 
+    def queries(self) -> Database | None:
+        """Return the database as queries read it; None while there is none."""
+        work = self._work
+        return None if work is None else work.queries
+
     def stop(self, *, grace_s: float) -> None:
         """End the work, for good."""
         with self._lock:

@@ -161,6 +161,12 @@ class Destination(Section):
         return name
 
 
+class QueryRetrieve(Section):
+    """Who may find and retrieve what the node holds; nobody, unless it is said."""
+
+    calling_ae_titles: tuple[AllowedAETitle, ...] = ()
+
+
 class Log(Section):
     """What is written to standard error."""
 

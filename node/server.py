@@ -27,6 +27,7 @@ from handlers.negotiation import answer_asynchronous_operations, answer_extended
 from handlers.refusals import Reason, Refusals
 from handlers.store import StoreHandler
 from handlers.upper_layer import MAX_PDU
+from node.retrieval import QueryRetrieve
 from node.sections import Dicom
 from node.tls import Credentials
 
@@ -51,6 +52,8 @@ class Server:
         Answers reports on storage commitment.
     refusals : Refusals
         Told of whoever is not let in.
+    query_retrieve : QueryRetrieve or None
+        Lets peers find and retrieve.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class Server:
         associations: Associations,
         commitment: CommitmentHandler,
         refusals: Refusals,
+        query_retrieve: QueryRetrieve | None = None,
     ) -> None:
         self._settings = settings
         self._refusals = refusals
@@ -84,6 +88,7 @@ class Server:
             (evt.EVT_ABORTED, associations.ended),
             (evt.EVT_CONN_CLOSE, associations.ended),
             (evt.EVT_REJECTED, self._count_rejected),
+            *(query_retrieve.bindings if query_retrieve else ()),
         ]
         self._entity = self._make_entity()
         self._entrances: list[Entrance] = []

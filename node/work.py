@@ -85,6 +85,7 @@ class Work:
             database=database, storage=storage.root, config=config, on_done=lambda: self.wake("deliver")
         )
         self._retention = Retention(database=database, storage=storage, config=config)
+        self._queries = Database(str(database.engine.url), for_queries=True)
         self._catalogue = Catalogue(storage=storage, database=database)
         self._scheduler = Scheduler(
             {
@@ -102,6 +103,11 @@ class Work:
     def in_place(self) -> bool:
         """Whether the database still lies where it lay."""
         return self._database.in_place
+
+    @property
+    def queries(self) -> Database:
+        """The same database, on a few connections that only read."""
+        return self._queries
 
     def start(self) -> None:
         """Start the workers and the stages; what ran when the node died is queued again."""
@@ -126,6 +132,7 @@ class Work:
         self._engine.stop()
         self._outbox.stop()
         self._requeue_running()
+        self._queries.close()
         self._database.close()
 
     def reload(self, config: Config) -> None:

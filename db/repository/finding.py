@@ -21,7 +21,7 @@ from db.repository import available
 from db.repository.matching import Matches, date, literal, name, number, text, time
 from db.session import Database
 
-_FIRST_PAGE, _PAGE = 16, 128
+_FIRST_PAGE, _PAGE = 4, 128
 Values = Mapping[str, Any]
 """By DICOM keyword: texts, numbers, or lists of texts; None where there is none."""
 _Id = ColumnElement[int] | InstrumentedAttribute[int]
