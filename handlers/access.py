@@ -7,7 +7,9 @@ PS3.8 9.3.4 A-ASSOCIATE-RJ; PS3.7 D.3.3.7 User Identity Negotiation; PS3.15 B.12
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from pynetdicom._globals import APPLICATION_CONTEXT_NAME
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
@@ -16,7 +18,7 @@ from handlers.callers import AllowedCaller, Caller, Network, holds, is_this_mach
 from handlers.refusals import Reason, Refusals
 
 _PERMANENT, _SERVICE_USER = 1, 1
-_NO_REASON, _CALLING_AE_TITLE = 1, 3
+_NO_REASON, _APPLICATION_CONTEXT, _CALLING_AE_TITLE = 1, 2, 3
 _USERNAME, _USERNAME_AND_PASSCODE = 1, 2
 _NOBODYS = passcodes.hashed(b"")
 """Checked where there is no such user, so that the time which an answer takes does not tell."""
@@ -140,7 +142,7 @@ class Access:
     def requested(self, event: Event) -> None:
         """Reject an association that is asked for, or answer for its user what the standard wants answered."""
         association, caller = event.assoc, Caller.of(event.assoc)
-        refusal = self._policy.refusal(caller)
+        refusal = _of_application(association.requestor.primitive) or self._policy.refusal(caller)
         if refusal is not None:
             self._refusals.add(refusal.reason, f"rejected an association of {caller}: {refusal.why}")
             association.acse.send_reject(_PERMANENT, _SERVICE_USER, refusal.diagnostic)
@@ -150,3 +152,10 @@ class Access:
             confirmed = UserIdentityNegotiation()
             confirmed.server_response = b""
             association.acceptor.add_negotiation_item(confirmed)
+
+
+def _of_application(request: Any) -> Refusal | None:  # noqa: ANN401 - pynetdicom's type of it has no types of its own
+    """Return that a request is not of DICOM (PS3.7 A.2.1); pynetdicom takes any."""
+    if request.application_context_name == APPLICATION_CONTEXT_NAME:
+        return None
+    return Refusal(Reason.OTHER, "its application context is not that of DICOM", _APPLICATION_CONTEXT)

@@ -15,6 +15,7 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from handlers.connections import UnreadableRequestError
+from handlers.request_items import known_items_only
 
 _BACKLOG = 256
 _REQUEST_RECEIVED = "Evt6"
@@ -101,7 +102,7 @@ class _Beginning(RequestHandler):
 def _decoded(request: bytes) -> A_ASSOCIATE_RQ:
     pdu = A_ASSOCIATE_RQ()
     try:
-        pdu.decode(request)
+        pdu.decode(known_items_only(request))
         pdu.to_primitive()  # again in the upper layer's thread, which would end of what this raises
     except Exception as error:  # pynetdicom raises anything for hostile bytes
         raise UnreadableRequestError("an A-ASSOCIATE-RQ that cannot be read") from error

@@ -69,5 +69,5 @@ class Receipt:
         """Return a file header, or nothing where the command's own UIDs are unfit for one."""
         try:
             return self.file_header()
-        except (AttributeError, ValueError):
+        except (AttributeError, ValueError, TypeError):  # the last is what pydicom makes of an error of encoding
             return b""

@@ -166,7 +166,7 @@ def serve(config: Config, file: Path | None) -> None:
     # Its warnings quote the values of headers.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
-    for part in ("transport", "acse", "assoc"):
+    for part in ("transport", "acse", "assoc", "fsm", "utils"):
         # What they say of peers we say ourselves, once and with the remedy.
         logging.getLogger(f"pynetdicom.{part}").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)

@@ -1,0 +1,54 @@
+"""The items of an A-ASSOCIATE-RQ: those that nobody knows are left out, as the standard wants and pynetdicom does not.
+
+References
+----------
+PS3.8 9.3.2 A-ASSOCIATE-RQ PDU structure, 9.3.1 (items of unrecognized types are ignored and skipped); PS3.7 D.3.3.
+"""
+
+import struct
+from collections.abc import Container, Iterator
+
+_PDU_HEADER = struct.Struct(">BBL")
+_ITEM_HEADER = struct.Struct(">BxH")
+_FIXED_FIELDS = 68
+"""Bytes of a request before its first item."""
+_ITEMS = frozenset({0x10, 0x20, 0x50})
+_USER_INFORMATION = 0x50
+_OF_USER_INFORMATION = frozenset(range(0x51, 0x59))
+
+
+class MalformedRequestError(ValueError):
+    """Items that do not fill what they are in."""
+
+
+def known_items_only(request: bytes) -> bytes:
+    """Return an A-ASSOCIATE-RQ without items that this edition of the standard does not name.
+
+    Raises
+    ------
+    MalformedRequestError
+        If it is shorter than its fixed fields, or its items do not fill it.
+    """
+    kind, reserved, _ = _PDU_HEADER.unpack_from(request)
+    start = _PDU_HEADER.size + _FIXED_FIELDS
+    if len(request) < start:
+        raise MalformedRequestError("an A-ASSOCIATE-RQ that ends before its first item")
+    items = b"".join(_known(request[start:], _ITEMS))
+    return _PDU_HEADER.pack(kind, reserved, _FIXED_FIELDS + len(items)) + request[_PDU_HEADER.size : start] + items
+
+
+def _known(body: bytes, kinds: Container[int]) -> Iterator[bytes]:
+    at = 0
+    while at < len(body):
+        if len(body) - at < _ITEM_HEADER.size:
+            raise MalformedRequestError("an A-ASSOCIATE-RQ with an item that is cut off")
+        kind, length = _ITEM_HEADER.unpack_from(body, at)
+        end = at + _ITEM_HEADER.size + length
+        if end > len(body):
+            raise MalformedRequestError("an A-ASSOCIATE-RQ with an item that is cut off")
+        if kind == _USER_INFORMATION and kind in kinds:
+            inner = b"".join(_known(body[at + _ITEM_HEADER.size : end], _OF_USER_INFORMATION))
+            yield _ITEM_HEADER.pack(kind, len(inner)) + inner
+        elif kind in kinds:
+            yield body[at:end]
+        at = end
