@@ -107,7 +107,7 @@ class QueryHandler:
         if database is None:
             raise NoDatabaseError
         status = QueryStatus.PENDING if is_fully_supported(identifier) else QueryStatus.PENDING_WITH_WARNING
-        for found in find(database, _question(identifier)):
+        for found in find(database, question(identifier)):
             head = _Head(lambda found=found: self._read_head(database, found))  # type: ignore[misc]
             if _has_instance_number(found, identifier, head):
                 yield status, answer(found, identifier, ae_title=self._ae_title, head=head)
@@ -166,7 +166,8 @@ def _identifier(event: Event) -> Identifier:
     return Identifier.read(dataset, str(request.AffectedSOPClassUID))
 
 
-def _question(identifier: Identifier) -> Question:
+def question(identifier: Identifier) -> Question:
+    """Return what an identifier asks of the database."""
     criteria, result_criteria = [], []
     for keyword, values in identifier.keys.items():
         levels = [level for level in Level if level <= identifier.level and keyword in MATCHED[level]]

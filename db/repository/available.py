@@ -7,7 +7,7 @@ handed out. A result of ours that came back counts where its own file is not kno
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
@@ -77,14 +77,24 @@ def made_of(study_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> 
     return select(Result.id).join(Job, Result.job_id == Job.id).where(Job.study_id == study_id, made())
 
 
-def series_of(session: Session, study_id: int) -> Counter[str]:
-    """Count the objects of a study by Series Instance UID."""
-    images = received_of(study_id).with_only_columns(Series.series_instance_uid, func.count()).group_by(Series.id)
-    results = made_of(study_id).with_only_columns(Result.series_instance_uid, func.count())
-    found: Counter[str] = Counter()
-    for query in (images, results.group_by(Result.series_instance_uid)):
-        for series_instance_uid, number in session.execute(query):
-            found[series_instance_uid] += number
+def series_of(session: Session, study_ids: Collection[int]) -> dict[int, Counter[str]]:
+    """Count the objects of each study by Series Instance UID."""
+    images = (
+        select(Series.study_id, Series.series_instance_uid, func.count())
+        .join(Instance, Instance.series_id == Series.id)
+        .where(Series.study_id.in_(study_ids), received())
+        .group_by(Series.id)
+    )
+    results = (
+        select(Job.study_id, Result.series_instance_uid, func.count())
+        .join(Result, Result.job_id == Job.id)
+        .where(Job.study_id.in_(study_ids), made())
+        .group_by(Job.study_id, Result.series_instance_uid)
+    )
+    found: dict[int, Counter[str]] = {study_id: Counter() for study_id in study_ids}
+    for query in (images, results):
+        for study_id, series_instance_uid, number in session.execute(query):
+            found[study_id][series_instance_uid] += number
     return found
 
 

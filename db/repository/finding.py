@@ -8,7 +8,8 @@ References
 PS3.4 C.6.1.1, C.6.2.1 Query/Retrieve Information Models: attributes by level.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
@@ -44,16 +45,17 @@ class Question:
     ----------
     level : Level
         Of the answers.
-    criteria : sequence of (str, condition)
-        From `MATCHED`.
+    criteria : tuple of conditions
+        As `MATCHED` makes them.
+    result_criteria : tuple of conditions
+        At the level of images, those for our own results instead.
     computed : collection of str
-        Keywords of `COMPUTED` that are wanted.
+        Keywords of `COMPUTED`, of the level or one above, that are wanted.
     """
 
     level: Level
     criteria: tuple[ColumnElement[bool], ...] = ()
-    result_criteria: tuple[ColumnElement[bool], ...] | None = ()
-    """At the level of images: those for our own results instead."""
+    result_criteria: tuple[ColumnElement[bool], ...] = ()
     computed: Collection[str] = ()
 
 
@@ -208,14 +210,35 @@ def _pages(database: Database, question: Question, query: Select[Any], position:
             page = page.where(position < last if newest_first else position > last)
         with database.read() as session:
             rows = session.execute(page).all()
-            found = [_found(session, row, question) for row in rows]
+            counts = _Counts.of(session, rows) if question.computed else None
+            found = [_found(session, row, question, counts) for row in rows]
         yield from found
         if len(rows) < size:
             return
         last, size = rows[-1].position, _PAGE
 
 
-def _found(session: Session, row: Row[Any], question: Question) -> Found:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Counts:
+    """What the answers of a page are counted from, by study."""
+
+    objects: Mapping[int, Counter[str]]
+    """Numbers by Series Instance UID."""
+    modalities: Mapping[int, set[str]]
+
+    @classmethod
+    def of(cls, session: Session, rows: Sequence[Row[Any]]) -> "_Counts":
+        studies = {row.study_id for row in rows}
+        objects = available.series_of(session, studies)
+        modalities: dict[int, set[str]] = {study_id: set() for study_id in studies}
+        series = select(_series.study_id, _series.series_instance_uid, _series.modality)
+        for study_id, uid, modality in session.execute(series.where(_series.study_id.in_(studies))):
+            if modality and uid in objects[study_id]:
+                modalities[study_id].add(modality)
+        return cls(objects=objects, modalities=modalities)
+
+
+def _found(session: Session, row: Row[Any], question: Question, counts: _Counts | None) -> Found:
     values = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name of it
     study_id, character_set = values.pop("study_id"), values.pop("specific_character_set")
     path = values.pop("path", "")
@@ -227,39 +250,37 @@ def _found(session: Session, row: Row[Any], question: Question) -> Found:
         specific_character_set=character_set,
         series_instance_uid=series,
         path=path,
-        computed=_computed(session, study_id, series, question) if question.computed else {},
+        computed=_computed(session, study_id, series, question.computed, counts) if counts else {},
     )
 
 
-def _computed(session: Session, study_id: int, series_instance_uid: str, question: Question) -> Values:
-    """Count what is wanted of one answer."""
-    wanted = {keyword for keyword in question.computed if COMPUTED[keyword] <= question.level}
-    values: dict[str, Any] = {}
-    objects = available.series_of(session, study_id)
-    if series_instance_uid:
-        values["NumberOfSeriesRelatedInstances"] = objects[series_instance_uid]
-    values["NumberOfStudyRelatedSeries"] = len(objects)
-    values["NumberOfStudyRelatedInstances"] = objects.total()
-    if "ModalitiesInStudy" in wanted:
-        rows = session.execute(
-            select(_series.series_instance_uid, _series.modality).where(_series.study_id == study_id)
-        )
-        values["ModalitiesInStudy"] = sorted({modality for uid, modality in rows if uid in objects and modality})
+def _computed(
+    session: Session, study_id: int, series_instance_uid: str, wanted: Collection[str], counts: _Counts
+) -> Values:
+    """Return what is wanted of one answer."""
+    objects = counts.objects[study_id]
+    values: dict[str, Any] = {
+        "NumberOfSeriesRelatedInstances": objects[series_instance_uid],
+        "NumberOfStudyRelatedSeries": len(objects),
+        "NumberOfStudyRelatedInstances": objects.total(),
+        "ModalitiesInStudy": sorted(counts.modalities[study_id]),
+    }
     if "SOPClassesInStudy" in wanted:
         values["SOPClassesInStudy"] = available.sop_classes_of(session, study_id)
-    if any(keyword.startswith("NumberOfPatient") for keyword in wanted):
+    if any(COMPUTED[keyword] is Level.PATIENT for keyword in wanted):
         values |= _of_patient(session, study_id)
-    return {keyword: values.get(keyword) for keyword in wanted}
+    return {keyword: values[keyword] for keyword in wanted}
 
 
 def _of_patient(session: Session, study_id: int) -> dict[str, int]:
     other, this = aliased(_study), aliased(_study)
     rows = select(other.study_id).join(this, _same_patient(this, other)).where(this.study_id == study_id)
-    studies = [objects for i in session.scalars(rows) if (objects := available.series_of(session, i))]
+    objects = available.series_of(session, session.scalars(rows).all())
+    studies = [of_study for of_study in objects.values() if of_study]
     return {
         "NumberOfPatientRelatedStudies": len(studies),
         "NumberOfPatientRelatedSeries": sum(map(len, studies)),
-        "NumberOfPatientRelatedInstances": sum(objects.total() for objects in studies),
+        "NumberOfPatientRelatedInstances": sum(of_study.total() for of_study in studies),
     }
 
 
@@ -324,13 +345,12 @@ def _images(question: Question) -> Parts:
     )
     query = query.join(Series, Series.study_id == Study.id).join(Instance, Instance.series_id == Series.id)
     yield _with_series(query, Series.series_instance_uid).where(*question.criteria, available.received()), Instance.id
-    if question.result_criteria is not None:
-        query = _columns(_RESULT_COLUMNS, Result.id).add_columns(Result.path)
-        query = query.join(Job, Job.study_id == Study.id).join(Result, Result.job_id == Job.id)
-        yield (
-            _with_series(query, Result.series_instance_uid).where(*question.result_criteria, available.made()),
-            Result.id,
-        )
+    query = _columns(_RESULT_COLUMNS, Result.id).add_columns(Result.path)
+    query = query.join(Job, Job.study_id == Study.id).join(Result, Result.job_id == Job.id)
+    yield (
+        _with_series(query, Result.series_instance_uid).where(*question.result_criteria, available.made()),
+        Result.id,
+    )
 
 
 FROM_HEADER = {

@@ -70,7 +70,8 @@ def number(column: ColumnElement[int] | InstrumentedAttribute[int | None]) -> Ma
 def name(alphabetic: InstrumentedAttribute[str], *others: InstrumentedAttribute[str]) -> Matches:
     """Match person names, without regard to case and accents.
 
-    A key of one component group matches any group of a name; one of several, each group that it gives.
+    A key of one component group matches any group of a name, the alphabetic one if it is ASCII, as the others never
+    are; a key of several groups matches each that it gives.
     """
     columns = (alphabetic, *others)
 
@@ -109,6 +110,8 @@ def _text(column: ColumnElement[str] | InstrumentedAttribute[str], pattern: str)
 def _name(columns: Sequence[InstrumentedAttribute[str]], value: str) -> ColumnElement[bool]:
     groups = name_groups(value)
     if not any(groups[1:]):
+        if groups[0].isascii():
+            return _text(columns[0], groups[0])
         return or_(*(_text(column, groups[0]) for column in columns))
     given = [(column, group) for column, group in zip(columns, groups, strict=False) if not is_universal(group)]
     return and_(*(_text(column, group) for column, group in given))

@@ -26,7 +26,8 @@ from db.session import Database
 from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 from node.header import InstanceHeader
 
-_ROOT = "1.2.826.0.1.3680043.8.498.7"
+ROOT = "1.2.826.0.1.3680043.8.498.7"
+"""Of every UID."""
 _APART = timedelta(minutes=20)
 _STUDIES_AT_ONCE = 50
 _LOCALIZERS = 2
@@ -37,7 +38,7 @@ _AXIAL = InstanceHeader(
     sop_instance_uid="",
     sop_class_uid=CTImageStorage,
     series_instance_uid="",
-    frame_of_reference_uid=f"{_ROOT}.9",
+    frame_of_reference_uid=f"{ROOT}.9",
     modality="CT",
     image_type=("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
     series_number=2,
@@ -103,7 +104,7 @@ def _study(number: int, at: datetime) -> Study:
     held = number % _ODD_EVERY == 0
     return Study(
         id=number,
-        study_instance_uid=f"{_ROOT}.{number}",
+        study_instance_uid=f"{ROOT}.{number}",
         state=StudyState.HELD if held else StudyState.SETTLED,
         hold_reason=HoldReason.CONFLICT if held else None,
         hold_message="instances came again with other pixels or geometry" if held else None,
@@ -180,7 +181,7 @@ def _series(study: int, number: int) -> Series:
     return Series(
         id=_series_id(study, number),
         study_id=study,
-        series_instance_uid=f"{_ROOT}.{study}.{number}",
+        series_instance_uid=f"{ROOT}.{study}.{number}",
         modality="CT",
         series_number=number,
         series_description="Topogram" if number == 1 else _AXIAL.series_description,
@@ -193,7 +194,7 @@ def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]
     for n in range(count):
         localizer = n < _LOCALIZERS
         series = 1 if localizer else 2
-        series_uid = f"{_ROOT}.{study}.{series}"
+        series_uid = f"{ROOT}.{study}.{series}"
         header = _HEADER | {
             "sop_instance_uid": f"{series_uid}.{n}",
             "series_instance_uid": series_uid,
@@ -210,7 +211,7 @@ def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]
             "transfer_syntax_uid": ExplicitVRLittleEndian,
             "role": InstanceRole.CURRENT,
             "spool_name": name,
-            "path": f"archive/{study % 100:02d}/{_ROOT}.{study}/{name}",
+            "path": f"archive/{study % 100:02d}/{ROOT}.{study}/{name}",
             "size": 526_000,
             "dataset_sha256": f"{first_id + n:064x}",
             "pixel_sha256": f"{first_id + n + 2**64:064x}",
@@ -287,13 +288,13 @@ def _results(study: int, at: datetime) -> list[Result]:
             job_id=study,
             position=position,
             kind=kind,
-            sop_instance_uid=f"{_ROOT}.{study}.3.{position}",
+            sop_instance_uid=f"{ROOT}.{study}.3.{position}",
             sop_class_uid=CTImageStorage,
-            series_instance_uid=f"{_ROOT}.{study}.3",
-            path=f"results/{_ROOT}.{study}/lung-densitometry-{study}/{position}.dcm",
+            series_instance_uid=f"{ROOT}.{study}.3",
+            path=f"results/{ROOT}.{study}/lung-densitometry-{study}/{position}.dcm",
             size=500_000,
             sha256=f"{result_id:064x}",
-            device_uid=f"{_ROOT}.4",
+            device_uid=f"{ROOT}.4",
             created_at=at,
         )
         for position, (kind, result_id) in enumerate(zip(_KINDS, _result_ids(study), strict=True))

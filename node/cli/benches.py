@@ -80,6 +80,21 @@ def scale(
 
 
 @bench_app.command()
+def query(
+    studies: Annotated[int, typer.Option(help="How many studies the database holds.", min=10)] = 100_000,
+    instances: Annotated[int, typer.Option(help="How many instances each has.", min=3)] = 10,
+    runs: Annotated[int, typer.Option(help="How often each query is asked.", min=1)] = 3,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds to the first and the last match of queries as viewers ask them, and memory."""
+    from node.bench.queries import measure, show
+
+    report = measure(studies=studies, instances=instances, runs=runs)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
 def infer(
     study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 1,

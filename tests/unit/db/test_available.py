@@ -81,7 +81,7 @@ def test_what_retention_removed_is_gone_and_its_results_are_not(study, uids, dat
     change(database, Instance, removed_at=NOON)
     assert uids() == ["1.9"]
     with database.read() as session:
-        assert available.series_of(session, 1) == {"1.9.1": 1}
+        assert available.series_of(session, [1]) == {1: {"1.9.1": 1}}
 
 
 def test_a_result_that_came_back_counts_only_where_ours_is_not_known(study, uids, database, received):
