@@ -9,10 +9,8 @@ PS3.4 C.4.2 C-MOVE SOP Classes, C.4.3 C-GET SOP Classes, tables C.4-2 and C.4-3 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from enum import Enum, IntEnum
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,16 @@ from db.repository import available
 from db.repository.available import StoredObject
 from handlers.identifier import GET, MOVE, Identifier, InvalidIdentifierError
 from handlers.query import QueryStatus, Reading, logged_failure
+from handlers.sub_operations import (
+    Move,
+    Progress,
+    RetrieveStatus,
+    Sent,
+    Store,
+    UnknownDestinationError,
+    UnreachableError,
+    Ways,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -35,101 +43,6 @@ _MOST_OBJECTS = 65535
 """Numbers of sub-operations have two bytes."""
 _MOST_FAILED = 1000
 """UIDs of failed ones that are listed: more do not fit into an element of explicit VR."""
-
-
-class RetrieveStatus(IntEnum):
-    """Service status of a C-MOVE or C-GET response."""
-
-    SUCCESS = 0x0000
-    SOP_CLASS_NOT_SUPPORTED = 0x0122
-    OUT_OF_RESOURCES_TO_MATCH = 0xA701
-    """There is no database at the moment, or more objects than can be counted."""
-    OUT_OF_RESOURCES_TO_SEND = 0xA702
-    """Nothing could be sent."""
-    DESTINATION_UNKNOWN = 0xA801
-    """No destination of the configuration has this AE title."""
-    IDENTIFIER_DOES_NOT_MATCH = 0xA900
-    WARNING = 0xB000
-    """Some objects were sent, some not, or with warnings."""
-    UNABLE_TO_PROCESS = 0xC001
-    CANCELLED = 0xFE00
-    PENDING = 0xFF00
-
-
-class Sent(Enum):
-    """How the sub-operation of one object ended."""
-
-    COMPLETED = "completed"
-    WARNED = "warned"
-    FAILED = "failed"
-
-
-class UnreachableError(Exception):
-    """The destination gives no association; the message says why."""
-
-
-class UnknownDestinationError(Exception):
-    """No destination has the AE title."""
-
-
-Store = Callable[[Path], Sent]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Move:
-    """What a C-MOVE asks for, as its sub-operations name it."""
-
-    destination: str
-    """AE title."""
-    originator: str
-    """AE title of the peer."""
-    message_id: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ways:
-    """How objects go out.
-
-    Attributes
-    ----------
-    to_destination : callable
-        Opens an association with a destination for files; raises `UnknownDestinationError`, `UnreachableError`.
-    knows : callable
-        Says whether an AE title is one of a destination.
-    back : callable
-        Sends over the association of a C-GET itself.
-    """
-
-    to_destination: Callable[[Move, Sequence[Path]], AbstractContextManager[Store]]
-    knows: Callable[[str], bool]
-    back: Callable[[Association, int], Store]
-
-
-@dataclass(slots=True)
-class _Progress:
-    """The sub-operations of one request."""
-
-    remaining: int
-    completed: int = 0
-    warned: int = 0
-    failed: list[str] = field(default_factory=list)
-    """SOP Instance UIDs."""
-
-    def add(self, sop_instance_uid: str, sent: Sent) -> None:
-        """Count one."""
-        self.remaining -= 1
-        self.completed += sent is Sent.COMPLETED
-        self.warned += sent is Sent.WARNED
-        if sent is Sent.FAILED:
-            self.failed.append(sop_instance_uid)
-
-    @property
-    def status(self) -> RetrieveStatus:
-        """What the whole comes to."""
-        if not self.failed and not self.warned:
-            return RetrieveStatus.SUCCESS
-        none_sent = not self.completed and not self.warned
-        return RetrieveStatus.OUT_OF_RESOURCES_TO_SEND if none_sent else RetrieveStatus.WARNING
 
 
 class RetrieveHandler:
@@ -205,7 +118,7 @@ class _Retrieval:
         self._context = context
         self._handler = handler
         self._syntax = context.transfer_syntax[0]
-        self._progress = _Progress(remaining=0)
+        self._progress = Progress(remaining=0)
 
     def serve(self) -> None:
         """Serve it; never raises."""
@@ -239,7 +152,7 @@ class _Retrieval:
         objects = self._handler.objects(identifier)
         if objects is None:
             return RetrieveStatus.OUT_OF_RESOURCES_TO_MATCH
-        self._progress = _Progress(remaining=len(objects))
+        self._progress = Progress(remaining=len(objects))
         status = self._send(objects) if objects else RetrieveStatus.SUCCESS
         self._log(len(objects))
         return status

@@ -20,7 +20,8 @@ from dicom_out.sender import Originator, Sender, SendOutcome, SendState, connect
 from handlers.callers import AllowedCaller
 from handlers.identifier import SOP_CLASSES
 from handlers.query import QueryHandler, Reading
-from handlers.retrieve import Move, RetrieveHandler, Sent, Store, UnknownDestinationError, UnreachableError, Ways
+from handlers.retrieve import RetrieveHandler
+from handlers.sub_operations import Move, Sent, Store, UnknownDestinationError, UnreachableError, Ways
 from node.config import Config
 from node.outbox import peer_of
 from node.sections import Destination

@@ -14,6 +14,7 @@ from pydicom.uid import (
     ParametricMapStorage,
 )
 from pynetdicom import AE, build_role, evt
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from handlers import query
 from node.config import Config
@@ -416,3 +417,13 @@ def test_orthanc_finds_and_retrieves(holdings, orthanc):
 def test_whoever_is_not_named_is_not_offered_it(associate):
     association = associate(FIND, "1.2.840.10008.1.1", ae_title="STRANGER")
     assert {str(cx.abstract_syntax) for cx in association.accepted_contexts} == {"1.2.840.10008.1.1"}
+
+
+def test_relational_queries_are_agreed_on_and_the_rest_is_not(associate):
+    asked = SOPClassExtendedNegotiation()
+    asked.sop_class_uid = FIND
+    asked.service_class_application_information = b"\x01\x01\x01"
+    association = associate(FIND, roles=[asked])
+    assert association.acceptor.sop_class_extended == {FIND: b"\x01\x00\x00"}
+    answers = association.send_c_find(identifier("SERIES", Modality="SR", StudyInstanceUID=""), FIND)
+    assert [found.StudyInstanceUID for _, found in answers if found] == [STUDY]
