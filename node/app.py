@@ -31,7 +31,7 @@ from node.needs import unheard, unmet
 from node.rebuild import Rebuild
 from node.refused import RefusedFile
 from node.reloading import reload
-from node.retrieval import QueryRetrieve
+from node.retrieval import QueryRetrieveScp
 from node.scheduler import Scheduler
 from node.server import Server
 from node.work import INDEX_PAUSE_S, Site
@@ -97,7 +97,7 @@ class Node:
             associations=associations,
             commitment=CommitmentHandler(self._keeper.confirmed),
             refusals=refusals,
-            query_retrieve=QueryRetrieve(lambda: self._config, self._keeper.queries, root=storage.root),
+            query_retrieve=QueryRetrieveScp(lambda: self._config, self._keeper.queries, root=storage.root),
         )
 
     def start(self) -> None:

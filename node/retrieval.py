@@ -30,7 +30,7 @@ _EVERYONE = "*"
 _SENT = {SendState.SENT: Sent.COMPLETED, SendState.WARNED: Sent.WARNED}
 
 
-class QueryRetrieve:
+class QueryRetrieveScp:
     """The Query/Retrieve SCP.
 
     Parameters

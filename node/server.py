@@ -27,7 +27,7 @@ from handlers.negotiation import answer_asynchronous_operations, answer_extended
 from handlers.refusals import Reason, Refusals
 from handlers.store import StoreHandler
 from handlers.upper_layer import MAX_PDU
-from node.retrieval import QueryRetrieve
+from node.retrieval import QueryRetrieveScp
 from node.sections import Dicom
 from node.tls import Credentials
 
@@ -52,7 +52,7 @@ class Server:
         Answers reports on storage commitment.
     refusals : Refusals
         Told of whoever is not let in.
-    query_retrieve : QueryRetrieve or None
+    query_retrieve : QueryRetrieveScp or None
         Lets peers find and retrieve.
 
     Raises
@@ -69,7 +69,7 @@ class Server:
         associations: Associations,
         commitment: CommitmentHandler,
         refusals: Refusals,
-        query_retrieve: QueryRetrieve | None = None,
+        query_retrieve: QueryRetrieveScp | None = None,
     ) -> None:
         self._settings = settings
         self._refusals = refusals

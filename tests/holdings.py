@@ -32,7 +32,7 @@ from handlers.store import StoreHandler
 from node.catalogue import Catalogue
 from node.config import Config
 from node.indexer import Indexer
-from node.retrieval import QueryRetrieve
+from node.retrieval import QueryRetrieveScp
 from node.server import Server
 from tests.factories import STUDY, ct_header
 from tests.processes import free_port
@@ -110,7 +110,7 @@ def serve(storage_folder: Path, config: Config) -> tuple[Holdings, Server]:
         associations=Associations(),
         commitment=CommitmentHandler(lambda _report: True),
         refusals=Refusals(),
-        query_retrieve=QueryRetrieve(lambda: config, lambda: reading, root=storage.root),
+        query_retrieve=QueryRetrieveScp(lambda: config, lambda: reading, root=storage.root),
     )
     server.start()
     peer = Peer(host="127.0.0.1", port=settings.port, ae_title=AE_TITLE, our_ae_title="TEST")
