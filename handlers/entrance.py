@@ -15,7 +15,8 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.transport import AssociationServer, RequestHandler
 
 from handlers.connections import UnreadableRequestError
-from handlers.request_items import known_items_only
+from handlers.reactor import keep_going
+from handlers.request_items import MalformedRequestError, known_items_only
 
 _BACKLOG = 256
 _REQUEST_RECEIVED = "Evt6"
@@ -94,6 +95,7 @@ class _Beginning(RequestHandler):
         self.association = association = self._create_association()
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
         provider = association.dul
+        keep_going(provider)
         provider.event_queue.put(_REQUEST_RECEIVED)
         provider._recv_pdu.put(self._request)  # noqa: SLF001 - where the upper layer's thread puts what it has read
         association.start()
@@ -103,7 +105,12 @@ def _decoded(request: bytes) -> A_ASSOCIATE_RQ:
     pdu = A_ASSOCIATE_RQ()
     try:
         pdu.decode(known_items_only(request))
-        pdu.to_primitive()  # again in the upper layer's thread, which would end of what this raises
+        # Once more than it is needed: the upper layer's thread does it too, and would end of what this raises.
+        proposed = pdu.to_primitive().presentation_context_definition_list
+    except MalformedRequestError as error:
+        raise UnreadableRequestError(str(error)) from error
     except Exception as error:  # pynetdicom raises anything for hostile bytes
         raise UnreadableRequestError("an A-ASSOCIATE-RQ that cannot be read") from error
+    if not all(context.abstract_syntax and context.transfer_syntax for context in proposed):
+        raise UnreadableRequestError("a presentation context without an abstract syntax or a transfer syntax")
     return pdu

