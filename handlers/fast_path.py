@@ -12,10 +12,12 @@ What it relies on inside pynetdicom (3.0.4; `tests/unit/handlers/test_pynetdicom
 - ``DULServiceProvider.run_reactor`` calls ``_read_pdu_data`` in its own thread when the socket has something to read,
   after it has sent what ``to_provider_queue`` holds; then it gives the state machine what ``event_queue`` holds.
 - ``_read_pdu_data`` is expected to put an event, and the decoded PDU into ``_recv_pdu``.
+- ``_process_recv_primitive`` puts the event of what is first in ``to_provider_queue``; the event's action removes it.
 - An A-P-ABORT in ``to_provider_queue`` is sent as an A-ABORT of the provider with its reason (action AA-1), and one in
   ``to_user_queue`` ends the association (``Association._run_reactor``).
 - ``Association._run_reactor`` waits for ``_reactor_checkpoint`` in every round, and does nothing there that the upper
   layer's thread would not cause, but look at the idle timer.
+- ``Association.abort`` does nothing once ``_sent_abort`` is set.
 - ``DIMSEServiceProvider.send_msg`` is the only place where fragments of a message are put into ``to_provider_queue``.
 
 References
@@ -138,7 +140,17 @@ class FastPath:
                     if not (self._dul.event_queue.empty() and self._dul.to_provider_queue.empty()):
                         return
             finally:
+                self._send_abort()
                 self._dul._idle_timer.restart()  # noqa: SLF001 - before the other thread looks at it again
+
+    def _send_abort(self) -> None:
+        """Send an abort that waits, before the other thread closes the connection, which it does at once."""
+        if self._is_to_abort() and self._dul.event_queue.empty():
+            while self._dul._process_recv_primitive():  # noqa: SLF001 - see the module
+                self._dul.state_machine.do_action(self._dul.event_queue.get(block=False))
+
+    def _is_to_abort(self) -> bool:
+        return any(isinstance(one, A_ABORT | A_P_ABORT) for one in list(self._dul.to_provider_queue.queue))
 
     def _established(self) -> Messages:
         """Return the association's messages; what they need is known once it is established."""
@@ -249,10 +261,7 @@ class FastPath:
         ProtocolError
             If the peer has said nothing for too long.
         """
-        waiting = list(self._dul.to_provider_queue.queue)
-        if self._dul._kill_thread or any(isinstance(one, A_ABORT | A_P_ABORT) for one in waiting):  # noqa: SLF001
-            raise _GivenUpError
-        if self._dul.artim_timer.expired:
+        if self._is_to_abort() or self._dul._kill_thread or self._dul.artim_timer.expired:  # noqa: SLF001 - see the module
             raise _GivenUpError
         timeout = self._assoc.network_timeout
         if timeout is not None and time.monotonic() - heard_at > timeout:
@@ -298,6 +307,9 @@ class FastPath:
         if state != _ESTABLISHED:
             self._dul.event_queue.put(_INVALID_PDU)
             return
+        if self._assoc._sent_abort:  # noqa: SLF001 - the state machine breaks of a second one
+            return
+        self._assoc._sent_abort = True  # noqa: SLF001 - see above
         primitive = A_P_ABORT()
         primitive.provider_reason = error.reason
         self._dul.to_user_queue.put(primitive)
