@@ -1,45 +1,26 @@
-"""Connections before their association: accepted, greeted by TLS, and read up to the end of their A-ASSOCIATE-RQ.
-
-One thread watches all of them, so that hundreds of idle or slow ones cost a legitimate sender nothing; only a whole
-A-ASSOCIATE-RQ makes an association, with its threads. Waiting connections are bounded apart from associations, and end
-after the time of ARTIM; where there are too many, the oldest of the address that has most goes first.
+"""A connection before its association: what came of its A-ASSOCIATE-RQ, and what is wrong with what came.
 
 References
 ----------
-PS3.8 9.1.5 ARTIM timer, 9.2.3 state Sta2 and actions AA-1 and AA-2, 9.3.1 PDU structure, 9.3.4 A-ASSOCIATE-RJ.
+PS3.8 9.2.3 state Sta2, 9.3.1 PDU structure, 9.3.4 A-ASSOCIATE-RJ, 9.3.8 A-ABORT.
 """
 
-import contextlib
-import logging
-import selectors
 import socket
 import ssl
-import struct
-import threading
-import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from handlers.refusals import Reason, Refusals
+from handlers.upper_layer import HEADER_SIZE, PDUType, as_pdu, read_header
 
-logger = logging.getLogger(__name__)
-
-ARTIM_S = 5.0
 MAX_REQUEST = 262_144
 """Bytes of an A-ASSOCIATE-RQ: 128 presentation contexts of 30 transfer syntaxes each take 160,000."""
-_MOST_WAITING = 256
-_ACCEPTED_AT_ONCE = 64
-_PAUSE_WITHOUT_FILES_S = 0.1
-_HEADER = struct.Struct(">BxL")
-_ASSOCIATE_RQ, _ABORT = 0x01, 0x07
-_TLS_RECORD = 0x16
-_A_ABORT = bytes([_ABORT, 0, 0, 0, 0, 4, 0, 0, 0, 0])
+ABORT = as_pdu(PDUType.A_ABORT, bytes([0, 0, 0, 0]))
 """Source: the service user; a reason is given by the provider only (PS3.8 9.3.8), and AA-1 is the user's."""
-_LIMIT_EXCEEDED = bytes([0x03, 0, 0, 0, 0, 4, 0, 2, 3, 2])
+LIMIT_EXCEEDED = as_pdu(PDUType.A_ASSOCIATE_RJ, bytes([0, 2, 3, 2]))
 """Rejected transient, by the presentation related provider: local limit exceeded (PS3.8 table 9-21)."""
-_SPEAKS_PLAIN = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "BAD_RECORD_TYPE"})
+_TLS_RECORD = 0x16
+_CALLED_AE_TITLE, _CALLING_AE_TITLE = slice(10, 26), slice(26, 42)
 
 Address = tuple[str, int]
 
@@ -55,8 +36,7 @@ class Door:
     context : callable or None
         Returns what to greet the next connection with; None for a port without TLS.
     enter : callable
-        Given a connection, the address of its peer and its A-ASSOCIATE-RQ, begins an association, or raises
-        `UnreadableRequestError`.
+        Given a connection, the address of its peer and its A-ASSOCIATE-RQ, begins an association.
     """
 
     listening: socket.socket
@@ -64,11 +44,9 @@ class Door:
     enter: Callable[[socket.socket, Address, bytes], None]
 
 
-class UnreadableRequestError(Exception):
-    """What came as an A-ASSOCIATE-RQ is none."""
+class Stage(Enum):
+    """How far a connection is."""
 
-
-class _Stage(Enum):
     HANDSHAKE = auto()
     REQUEST = auto()
     CLOSING = auto()
@@ -76,287 +54,41 @@ class _Stage(Enum):
 
 
 @dataclass(eq=False, slots=True)
-class _Connection:
+class Connection:
+    """A connection that has asked for no association yet."""
+
     socket: socket.socket
     address: Address
     door: Door
     deadline: float
-    stage: _Stage
+    stage: Stage
     request: bytearray = field(default_factory=bytearray)
     read_away: int = 0
 
     @property
     def wanted(self) -> int:
         """How many bytes of the request are still to come, as far as it is known."""
-        if len(self.request) < _HEADER.size:
-            return _HEADER.size - len(self.request)
-        return int(_HEADER.size + _HEADER.unpack_from(self.request)[1] - len(self.request))
+        if len(self.request) < HEADER_SIZE:
+            return HEADER_SIZE - len(self.request)
+        return HEADER_SIZE + read_header(self.request[:HEADER_SIZE])[1] - len(self.request)
 
+    @property
+    def is_abort(self) -> bool:
+        """Whether its first PDU is the end of it (AA-2)."""
+        return self.request[0] == PDUType.A_ABORT
 
-class Lobby:
-    """Where connections wait until they ask for an association.
+    def misfit(self) -> str | None:
+        """Return why the header of its first PDU is not that of an A-ASSOCIATE-RQ, None if it is."""
+        pdu_type, length = read_header(self.request[:HEADER_SIZE])
+        if pdu_type == PDUType.A_ASSOCIATE_RQ:
+            return None if 0 < length <= MAX_REQUEST else f"an A-ASSOCIATE-RQ of {length} bytes"
+        if pdu_type == _TLS_RECORD and self.door.context is None:
+            return "a TLS greeting to the port without TLS; let it call dicom.tls_port"
+        return "no A-ASSOCIATE-RQ; is it a DICOM peer?"
 
-    Parameters
-    ----------
-    may_connect : callable
-        Given the addresses of a peer and of ours that it called, says whether anything may come.
-    has_room : callable
-        Says whether one more association may be open.
-    refusals : Refusals
-        Told of whoever is not let in.
-    timeout_s : float
-        How long the socket of an association may say nothing in the middle of a PDU.
-    artim_s : float
-        How long a connection may take until its A-ASSOCIATE-RQ is complete.
-    most_waiting : int
-        Connections without an association.
-    """
-
-    def __init__(
-        self,
-        *,
-        may_connect: Callable[[str, str], bool],
-        has_room: Callable[[], bool],
-        refusals: Refusals,
-        timeout_s: float,
-        artim_s: float = ARTIM_S,
-        most_waiting: int = _MOST_WAITING,
-    ) -> None:
-        self._may_connect = may_connect
-        self._has_room = has_room
-        self._refusals = refusals
-        self._timeout_s = timeout_s
-        self._artim_s = artim_s
-        self._most_waiting = most_waiting
-        self._selector = selectors.DefaultSelector()
-        self._waiting: dict[_Connection, None] = {}
-        """In the order of their deadlines."""
-        self._stopping = threading.Event()
-        self._wake, self._woken = socket.socketpair()
-        self._selector.register(self._woken, selectors.EVENT_READ)
-        self._thread = threading.Thread(target=self._run, name="lobby", daemon=True)
-
-    def start(self, doors: list[Door]) -> None:
-        """Accept connections at every door."""
-        for door in doors:
-            door.listening.setblocking(False)
-            self._selector.register(door.listening, selectors.EVENT_READ, door)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Accept no more, and end what waits; the listening sockets stay open."""
-        self._stopping.set()
-        self._wake.send(b"\0")
-        if self._thread.is_alive():
-            self._thread.join()
-        for connection in list(self._waiting):
-            self._end(connection)
-        self._selector.close()
-        self._wake.close()
-        self._woken.close()
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            for key, _ in self._selector.select(self._until_next_deadline()):
-                if isinstance(key.data, Door):
-                    self._accept(key.data)
-                elif key.data in self._waiting:  # not ended meanwhile to make room
-                    self._go_on(key.data)
-            self._end_the_late()
-
-    def _until_next_deadline(self) -> float | None:
-        earliest = next(iter(self._waiting), None)
-        return None if earliest is None else max(0.0, earliest.deadline - time.monotonic())
-
-    def _accept(self, door: Door) -> None:
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                accepted, address = door.listening.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:  # the peer is gone again, or there are no files left
-                logger.debug("a connection could not be accepted: %s", error)
-                self._stopping.wait(_PAUSE_WITHOUT_FILES_S)
-                return
-            # A socket of both families gives addresses of version 4 in the form of version 6 (RFC 4291 2.5.5.2).
-            self._greet(door, accepted, (address[0].removeprefix("::ffff:"), address[1]))
-
-    def _greet(self, door: Door, accepted: socket.socket, address: Address) -> None:
-        stage = _Stage.REQUEST
-        try:
-            if not self._may_connect(address[0], accepted.getsockname()[0]):
-                accepted.close()
-                self._refusals.add(
-                    Reason.ADDRESS,
-                    f"refused a connection from {address[0]}: no network of dicom.calling_networks holds it; "
-                    "add one there if it may send",
-                )
-                return
-            accepted.setblocking(False)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if door.context is not None:
-                stage = _Stage.HANDSHAKE
-                accepted = door.context().wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
-        except OSError:
-            accepted.close()
-            return
-        if len(self._waiting) >= self._most_waiting:
-            self._make_room()
-        connection = _Connection(accepted, address, door, time.monotonic() + self._artim_s, stage)
-        self._wait_for(connection)
-
-    def _make_room(self) -> None:
-        """End the oldest connection of the address that has most of them: a flood drives out itself."""
-        ((most, _),) = Counter(connection.address[0] for connection in self._waiting).most_common(1)
-        self._end(next(connection for connection in self._waiting if connection.address[0] == most))
-        self._refusals.add(
-            Reason.CONNECTIONS,
-            f"ended a connection from {most}: {self._most_waiting} wait without having asked for an association, "
-            "most of them from there; see what opens them",
+    def names(self) -> str:
+        """Return who asks, once its request is whole."""
+        calling, called = (
+            self.request[part].decode("ascii", "replace").strip() for part in (_CALLING_AE_TITLE, _CALLED_AE_TITLE)
         )
-
-    def _go_on(self, connection: _Connection) -> None:
-        """Do what can be done without waiting."""
-        events = selectors.EVENT_READ
-        try:
-            _STEPS[connection.stage](self, connection)
-            return
-        except ssl.SSLWantWriteError:
-            events |= selectors.EVENT_WRITE
-        except (BlockingIOError, ssl.SSLWantReadError):
-            pass
-        except ssl.SSLEOFError:  # it only looked whether somebody listens
-            self._end(connection)
-            return
-        except ssl.SSLError as error:
-            self._refuse_tls(connection, error)
-            return
-        except OSError:
-            self._end(connection)
-            return
-        self._selector.modify(connection.socket, events, connection)
-
-    def _shake_hands(self, connection: _Connection) -> None:
-        greeted = connection.socket
-        if isinstance(greeted, ssl.SSLSocket):
-            greeted.do_handshake()
-        connection.stage = _Stage.REQUEST
-        self._read_request(connection)  # what came with the end of the handshake wakes nobody
-
-    def _read_request(self, connection: _Connection) -> None:
-        while wanted := connection.wanted:
-            received = connection.socket.recv(wanted)
-            if not received:
-                self._end(connection)
-                return
-            connection.request += received
-            if len(connection.request) == _HEADER.size and not self._is_request(connection):
-                return
-        self._hand_over(connection)
-
-    def _is_request(self, connection: _Connection) -> bool:
-        """Look at the header of the first PDU; what cannot be an A-ASSOCIATE-RQ is answered at once."""
-        kind, length = _HEADER.unpack_from(connection.request)
-        if kind == _ASSOCIATE_RQ and 0 < length <= MAX_REQUEST:
-            return True
-        if kind == _ABORT:  # AA-2
-            self._end(connection)
-            return False
-        if kind == _TLS_RECORD and connection.door.context is None:
-            self._refuse(connection, "a TLS greeting to the port without TLS; let it call dicom.tls_port")
-        elif kind == _ASSOCIATE_RQ:
-            self._refuse(connection, f"an A-ASSOCIATE-RQ of {length} bytes")
-        else:
-            self._refuse(connection, "no A-ASSOCIATE-RQ; is it a DICOM peer?")
-        return False
-
-    def _hand_over(self, connection: _Connection) -> None:
-        if not self._has_room():
-            calling, called = (connection.request[at : at + 16].decode("ascii", "replace").strip() for at in (26, 10))
-            self._refusals.add(
-                Reason.ASSOCIATIONS,
-                f"rejected an association of {calling!r} at {connection.address[0]}, which called us {called!r}: as "
-                "many associations are open as dicom.maximum_associations allows; it may try again, or raise it",
-            )
-            self._answer(connection, _LIMIT_EXCEEDED)
-            return
-        self._forget(connection)
-        try:
-            connection.socket.settimeout(self._timeout_s)
-            connection.door.enter(connection.socket, connection.address, bytes(connection.request))
-        except UnreadableRequestError as error:
-            connection.socket.setblocking(False)
-            self._wait_for(connection)
-            self._refuse(connection, str(error))
-        except (OSError, RuntimeError) as error:  # a peer that is gone; no more threads
-            logger.warning("no association with %s: %s", connection.address[0], error, extra={"action": "association"})
-            connection.socket.close()
-
-    def _refuse(self, connection: _Connection, what: str) -> None:
-        self._refusals.add(Reason.PROTOCOL, f"refused a connection from {connection.address[0]}: it sent {what}")
-        self._answer(connection, _A_ABORT)  # AA-1
-
-    def _answer(self, connection: _Connection, pdu: bytes) -> None:
-        """Say a last word; then wait for the peer to close, ARTIM anew."""
-        with contextlib.suppress(BlockingIOError, ssl.SSLError):
-            connection.socket.send(pdu)
-        self._close_after(connection)
-
-    def _refuse_tls(self, connection: _Connection, error: ssl.SSLError) -> None:
-        if error.reason in _SPEAKS_PLAIN:
-            why = "it speaks no TLS on the port that is for TLS"
-        else:
-            why = f"the TLS handshake failed: {(error.reason or 'no reason').replace('_', ' ').lower()}"
-            if isinstance(error, ssl.SSLCertVerificationError):
-                why += f" ({error.verify_message})"
-        self._refusals.add(Reason.TLS, f"refused a connection from {connection.address[0]}: {why}")
-        self._close_after(connection)
-
-    def _close_after(self, connection: _Connection) -> None:
-        connection.stage = _Stage.CLOSING
-        connection.deadline = time.monotonic() + self._artim_s
-        self._waiting.pop(connection)
-        self._waiting[connection] = None
-        try:
-            connection.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._end(connection)
-            return
-        self._selector.modify(connection.socket, selectors.EVENT_READ, connection)
-
-    def _read_away(self, connection: _Connection) -> None:
-        received = len(connection.socket.recv(MAX_REQUEST))
-        connection.read_away += received
-        if not received or connection.read_away > MAX_REQUEST:
-            self._end(connection)
-
-    def _end_the_late(self) -> None:
-        now = time.monotonic()
-        while (earliest := next(iter(self._waiting), None)) is not None and earliest.deadline <= now:
-            self._end(earliest)
-            if earliest.stage is not _Stage.CLOSING:
-                self._refusals.add(
-                    Reason.SILENT,
-                    f"ended a connection from {earliest.address[0]}: it did not ask for an association within "
-                    f"{self._artim_s:g} s",
-                )
-
-    def _wait_for(self, connection: _Connection) -> None:
-        self._waiting[connection] = None
-        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
-
-    def _end(self, connection: _Connection) -> None:
-        self._forget(connection)
-        connection.socket.close()
-
-    def _forget(self, connection: _Connection) -> None:
-        self._waiting.pop(connection, None)
-        with contextlib.suppress(KeyError, ValueError):
-            self._selector.unregister(connection.socket)
-
-
-_STEPS: dict[_Stage, Callable[[Lobby, _Connection], None]] = {
-    _Stage.HANDSHAKE: Lobby._shake_hands,  # noqa: SLF001 - a table of this module's own
-    _Stage.REQUEST: Lobby._read_request,  # noqa: SLF001 - see above
-    _Stage.CLOSING: Lobby._read_away,  # noqa: SLF001 - see above
-}
+        return f"{calling!r} at {self.address[0]}, which called us {called!r}"

@@ -11,15 +11,14 @@ from typing import Any, cast
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
-from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.transport import AssociationServer, RequestHandler
 
-from handlers.connections import UnreadableRequestError
 from handlers.reactor import keep_going
-from handlers.request_items import MalformedRequestError, known_items_only
+from handlers.refusals import Reason, Refusals
+from handlers.request import MalformedRequestError, read_request
 
 _BACKLOG = 256
-_REQUEST_RECEIVED = "Evt6"
+_REQUEST_RECEIVED, _INVALID_PDU = "Evt6", "Evt19"
 """PS3.8 table 9-10."""
 
 
@@ -34,6 +33,8 @@ class Entrance:
         Where to listen.
     handlers : sequence
         pynetdicom's event handlers.
+    refusals : Refusals
+        Told of requests that cannot be read.
 
     Raises
     ------
@@ -41,7 +42,10 @@ class Entrance:
         If the address cannot be had.
     """
 
-    def __init__(self, entity: AE, address: tuple[str, int], handlers: list[EventHandlerType]) -> None:
+    def __init__(
+        self, entity: AE, address: tuple[str, int], handlers: list[EventHandlerType], refusals: Refusals
+    ) -> None:
+        self._refusals = refusals
         self._server = entity.make_server(address, evt_handlers=handlers, server_class=_Server)
         self._begun: list[Association] = []
 
@@ -57,14 +61,8 @@ class Entrance:
         return len(self._begun)
 
     def enter(self, connection: socket.socket, address: tuple[str, int], request: bytes) -> None:
-        """Begin an association; called by one thread only.
-
-        Raises
-        ------
-        UnreadableRequestError
-            If there can be none.
-        """
-        self._begun.append(_Beginning(connection, address, self._server, _decoded(request)).association)
+        """Begin an association; called by one thread only."""
+        self._begun.append(_Beginning(connection, address, self._server, request, self._refusals).association)
 
     def close(self) -> None:
         """Listen no more."""
@@ -85,32 +83,29 @@ class _Beginning(RequestHandler):
         connection: socket.socket,
         address: tuple[str, int],
         server: Any,  # noqa: ANN401 - pynetdicom's own types of it contradict each other
-        request: A_ASSOCIATE_RQ,
+        request: bytes,
+        refusals: Refusals,
     ) -> None:
         self._request = request
+        self._refusals = refusals
         super().__init__(connection, address, server)
 
     def handle(self) -> None:
         """Begin."""
         self.association = association = self._create_association()
         evt.trigger(association, evt.EVT_CONN_OPEN, {"address": self.client_address})
-        provider = association.dul
-        keep_going(provider)
-        provider.event_queue.put(_REQUEST_RECEIVED)
-        provider._recv_pdu.put(self._request)  # noqa: SLF001 - where the upper layer's thread puts what it has read
+        keep_going(association.dul, begin=self._begin)
         association.start()
 
-
-def _decoded(request: bytes) -> A_ASSOCIATE_RQ:
-    pdu = A_ASSOCIATE_RQ()
-    try:
-        pdu.decode(known_items_only(request))
-        # Once more than it is needed: the upper layer's thread does it too, and would end of what this raises.
-        proposed = pdu.to_primitive().presentation_context_definition_list
-    except MalformedRequestError as error:
-        raise UnreadableRequestError(str(error)) from error
-    except Exception as error:  # pynetdicom raises anything for hostile bytes
-        raise UnreadableRequestError("an A-ASSOCIATE-RQ that cannot be read") from error
-    if not all(context.abstract_syntax and context.transfer_syntax for context in proposed):
-        raise UnreadableRequestError("a presentation context without an abstract syntax or a transfer syntax")
-    return pdu
+    def _begin(self) -> None:
+        """Have the state machine find the request; in the upper layer's own thread, as one may take long to read."""
+        provider = self.association.dul
+        try:
+            pdu = read_request(self._request)
+        except MalformedRequestError as error:
+            self._refusals.add(Reason.PROTOCOL, f"refused a connection from {self.client_address[0]}: it sent {error}")
+            provider.event_queue.put(_INVALID_PDU)
+            provider.to_user_queue.put(None)  # ends the wait for a request, as its time limit does
+            return
+        provider._recv_pdu.put(pdu)  # noqa: SLF001 - where the upper layer's thread puts what it has read
+        provider.event_queue.put(_REQUEST_RECEIVED)

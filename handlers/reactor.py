@@ -13,6 +13,7 @@ PS3.8 9.2 state machine.
 import contextlib
 import logging
 import queue
+from collections.abc import Callable
 from typing import Any
 
 from pynetdicom.fsm import TRANSITION_TABLE
@@ -23,13 +24,24 @@ _OF_PRIMITIVES = frozenset({"Evt1", "Evt2", "Evt7", "Evt8", "Evt9", "Evt11", "Ev
 """Events that stand for what waits at the head of the queue to be sent."""
 
 
-def keep_going(provider: Any) -> None:  # noqa: ANN401 - pynetdicom's upper layer, whose insides have no types
-    """Have an upper layer thread, which is not started yet, take one event after the other and pass over stray ones."""
+def keep_going(provider: Any, *, begin: Callable[[], None]) -> None:  # noqa: ANN401 - its insides have no types
+    """Have an upper layer thread take one event after the other and pass over stray ones.
+
+    Parameters
+    ----------
+    provider : pynetdicom.dul.DULServiceProvider
+        Not started yet.
+    begin : callable
+        Called once, by that thread, after the first events.
+    """
+    beginnings = [begin]
     look_what_to_send = provider._process_recv_primitive  # noqa: SLF001 - see the module
     machine = provider.state_machine
     act = machine.do_action
 
     def events_first() -> bool:
+        if beginnings and provider.event_queue.empty():
+            beginnings.pop()()
         return not provider.event_queue.empty() or look_what_to_send()
 
     def act_if_there_is_an_action(event: str) -> None:

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 _ASSOCIATION_GRACE_S = 5.0
 _LOOK_FOR_SIGNALS_S = 0.5
 _LOOK_AT_SPACE = timedelta(seconds=10)
-_LOOK_AT_ACCESS = timedelta(seconds=10)
+_LOOK_AT_ACCESS = timedelta(seconds=5)
 
 
 class Node:

@@ -19,10 +19,11 @@ from handlers.access import Access, Policy
 from handlers.association import Associations
 from handlers.callers import AllowedCaller, certificate_name
 from handlers.commitment import CommitmentHandler, refuse_request
-from handlers.connections import ARTIM_S, Door, Lobby
+from handlers.connections import Door
 from handlers.echo import handle_echo
 from handlers.entrance import Entrance
 from handlers.fast_path import FastPath
+from handlers.lobby import ARTIM_S, Lobby
 from handlers.negotiation import answer_asynchronous_operations, answer_extended
 from handlers.refusals import Reason, Refusals
 from handlers.store import StoreHandler
@@ -153,7 +154,7 @@ class Server:
 
     def _open(self, port: int, credentials: Credentials | None) -> Door:
         host, name = self._settings.host, self._settings.ae_title
-        entrance = Entrance(self._entity, (host, port), list(self._bindings))
+        entrance = Entrance(self._entity, (host, port), list(self._bindings), self._refusals)
         self._entrances.append(entrance)
         secured = " with TLS" if credentials else ""
         logger.info("listening as %s on %s:%d%s", name, host, port, secured, extra={"action": "listen"})

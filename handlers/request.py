@@ -1,12 +1,16 @@
-"""The items of an A-ASSOCIATE-RQ: those that nobody knows are left out, as the standard wants and pynetdicom does not.
+"""An A-ASSOCIATE-RQ read: items that nobody knows are left out, as the standard wants and pynetdicom does not.
 
 References
 ----------
 PS3.8 9.3.2 A-ASSOCIATE-RQ PDU structure, 9.3.1 (items of unrecognized types are ignored and skipped); PS3.7 D.3.3.
 """
 
+import contextlib
 import struct
+import threading
 from collections.abc import Container, Iterator
+
+from pynetdicom.pdu import A_ASSOCIATE_RQ
 
 _PDU_HEADER = struct.Struct(">BBL")
 _ITEM_HEADER = struct.Struct(">BxH")
@@ -17,8 +21,40 @@ _USER_INFORMATION = 0x50
 _OF_USER_INFORMATION = frozenset(range(0x51, 0x59))
 
 
+_LARGE = 32_768
+_one_large_at_a_time = threading.Lock()
+"""The largest take pynetdicom a second to read, in which many at once would leave no time for anybody else."""
+
+
 class MalformedRequestError(ValueError):
-    """Items that do not fill what they are in."""
+    """What came as an A-ASSOCIATE-RQ is none; the message says what it is."""
+
+
+def read_request(request: bytes) -> A_ASSOCIATE_RQ:
+    """Return an A-ASSOCIATE-RQ decoded, with its primitive at hand.
+
+    Raises
+    ------
+    MalformedRequestError
+        If it cannot be read.
+    """
+    with _one_large_at_a_time if len(request) > _LARGE else contextlib.nullcontext():
+        return _read(known_items_only(request))
+
+
+def _read(request: bytes) -> A_ASSOCIATE_RQ:
+    pdu = A_ASSOCIATE_RQ()
+    try:
+        pdu.decode(request)
+        primitive = pdu.to_primitive()
+    except Exception as error:  # pynetdicom raises anything for hostile bytes
+        raise MalformedRequestError("an A-ASSOCIATE-RQ that cannot be read") from error
+    proposed = primitive.presentation_context_definition_list
+    if not all(context.abstract_syntax and context.transfer_syntax for context in proposed):
+        raise MalformedRequestError("a presentation context without an abstract syntax or a transfer syntax")
+    # The state machine wants it too, and once is long enough.
+    setattr(pdu, "to_primitive", lambda: primitive)  # noqa: B010 - mypy lets no method be assigned
+    return pdu
 
 
 def known_items_only(request: bytes) -> bytes:
