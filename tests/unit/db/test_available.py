@@ -1,7 +1,7 @@
 """What is handed out: images that count, newest results, nothing that is held back."""
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from db.models import Instance, Job, Study
 from db.repository import available, intake
@@ -102,3 +102,18 @@ def test_a_result_that_came_back_counts_only_where_ours_is_not_known(study, uids
         (row,) = [o for o in available.objects(session, ALL, limit=9) if o.sop_instance_uid == "1.9"]
         newest = session.scalars(select(Instance.path).where(Instance.path == row.path)).one()
     assert newest == "archive/10.dcm"
+
+
+def test_a_page_of_studies_is_counted_study_by_study(database):
+    plans = []
+
+    def note(connection, _cursor, statement, parameters, _context, _many):
+        if statement.startswith("SELECT"):
+            explained = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(step[3] for step in explained)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with database.read() as session:
+        available.series_of(session, range(1, 100))
+    assert any(step.startswith("SEARCH series") for step in plans)
+    assert [step for step in plans if "SCAN" in step or "ix_job_superseded_by_id" in step] == []
