@@ -66,7 +66,7 @@ def _parts(kept: str) -> tuple[int, int, int, bytes, bytes]:
 
 
 def _scrypt(passcode: bytes, salt: bytes, cost: int, block_size: int, parallel: int) -> bytes:
-    memory = 256 * cost * block_size * parallel
+    memory = 256 * cost * block_size * parallel + 1_000_000
     return hashlib.scrypt(passcode, salt=salt, n=cost, r=block_size, p=parallel, maxmem=memory, dklen=32)
 
 

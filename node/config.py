@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from inference.card import SettingValue
-from node.contradictions import contradictions
+from node.contradictions import contradictions, unbelieved
 from node.fields import IN_WORDS
 from node.rules import Rule, When
 from node.sections import (
@@ -39,6 +39,8 @@ from node.sections import (
 
 DEFAULT_FILE = Path("config.toml")
 _ENVIRONMENT_PREFIX = "OPACITY_NODE_"
+_SECRET = ("dicom", "users")
+"""Where a wrong value may be a passcode."""
 
 
 class ConfigError(Exception):
@@ -72,19 +74,10 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        given = self.model_dump(include={"destinations", "rules"})
-        if problems := contradictions(given["destinations"], given["rules"], self.pipelines):
+        given = self.model_dump(include={"dicom", "destinations", "rules"})
+        problems = contradictions(given["destinations"], given["rules"], self.pipelines)
+        if problems := [*problems, *unbelieved(given["destinations"], given["dicom"])]:
             raise ValueError("; ".join(problems))
-        return self
-
-    @model_validator(mode="after")
-    def _destinations_can_be_checked(self) -> Self:
-        for destination in self.destinations:
-            if destination.tls and not self.dicom.tls.ca:
-                raise ValueError(
-                    f"destination {destination.name!r} has tls = true, but [dicom.tls] has no ca, by which its "
-                    "certificate is checked; give it"
-                )
         return self
 
     def destination(self, name: str) -> Destination | None:
@@ -183,6 +176,8 @@ def _complaints(error: ValidationError, given: dict[str, Any], file: Path | None
     tables = (_tables(given, "destinations"), _tables(given, "rules"))
     for problem in contradictions(*tables, pipelines if isinstance(pipelines, dict) else {}):
         yield f"{source}: {problem}"
+    for problem in unbelieved(tables[0], given.get("dicom")):
+        yield f"{source}: {problem}"
 
 
 def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
@@ -191,7 +186,8 @@ def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
     message = words % detail.get("ctx", {}) if words else detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = _unknown(detail["loc"], otherwise=message)
-    value = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
+    is_told = not isinstance(detail["input"], dict | list | BaseModel) and detail["loc"][:2] != _SECRET
+    value = f" = {detail['input']!r}" if is_told else ""
     return f"{place}{value}: {message}{_whose(detail['loc'], given)}"
 
 
