@@ -19,7 +19,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
-from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification
+from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
@@ -102,6 +102,7 @@ def associate(
     *,
     lines: Lines | None = None,
     handlers: Sequence[EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """Hold an association with a peer, and release it at the end.
 
@@ -115,6 +116,8 @@ def associate(
         Through which the connection can be cut.
     handlers : sequence
         pynetdicom's event handlers.
+    roles : sequence
+        Role selections to propose.
 
     Yields
     ------
@@ -149,6 +152,7 @@ def associate(
             contexts=list(contexts[:MAX_CONTEXTS]),
             ae_title=peer.ae_title,
             evt_handlers=bindings,
+            ext_neg=list(roles),
             tls_args=tls,
         )
     except OSError as error:  # a name that cannot be resolved

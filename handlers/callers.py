@@ -17,6 +17,7 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 Network = IPv4Network | IPv6Network
 _VERIFICATION = "1.2.840.10008.1.1"
+_EVERYONE = "*"
 _FINGERPRINT = "sha256:"
 _ALTERNATIVE_NAMES = frozenset({"DNS", "IP Address", "URI"})
 
@@ -41,6 +42,12 @@ class AllowedCaller:
     def lets_in(self, address: str) -> bool:
         """Say whether it may call from an address."""
         return self.network is None or holds([self.network], address)
+
+
+def is_named(texts: Iterable[str], ae_title: str, address: str) -> bool:
+    """Say whether a list of AE titles, of which ``*`` is every one, names a peer."""
+    allowed = [AllowedCaller.of(text) for text in texts]
+    return any(one.ae_title in {_EVERYONE, ae_title} and one.lets_in(address) for one in allowed)
 
 
 def holds(networks: Iterable[Network], address: str) -> bool:

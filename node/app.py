@@ -19,7 +19,9 @@ import pydicom
 from db.files import Storage
 from db.session import refuse_network_mount
 from handlers.association import Associations
+from handlers.callers import is_named
 from handlers.commitment import CommitmentHandler
+from handlers.commitment_request import RequestHandler
 from handlers.quarantine import Quarantine
 from handlers.refusals import Refusals
 from handlers.space import DiskSpace
@@ -97,6 +99,7 @@ class Node:
             associations=associations,
             commitment=CommitmentHandler(self._keeper.confirmed),
             refusals=refusals,
+            requests=RequestHandler(self._may_ask_to_keep, self._keeper.asked_to_keep),
             query_retrieve=QueryRetrieveScp(lambda: self._config, self._keeper.queries, root=storage.root),
         )
 
@@ -132,6 +135,9 @@ class Node:
         self._keeper.stop(grace_s=self._config.engine.stop_grace_s)
         self._scheduler.stop()  # last: workers die with the thread that started them
         logger.info("stopped", extra={"action": "stop"})
+
+    def _may_ask_to_keep(self, ae_title: str, address: str) -> bool:
+        return is_named(self._config.storage_commitment.calling_ae_titles, ae_title, address)
 
     def _warn_of_lacks(self) -> None:
         for lack in unmet(self._config.rules, self._config.storage.weights):

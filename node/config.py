@@ -34,6 +34,7 @@ from node.sections import (
     Results,
     Retention,
     Settle,
+    StorageCommitment,
     StorageSettings,
 )
 
@@ -62,6 +63,7 @@ class Config(BaseSettings):
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
     query_retrieve: QueryRetrieve = QueryRetrieve()
+    storage_commitment: StorageCommitment = StorageCommitment()
     log: Log = Log()
     pipelines: Mapping[str, Mapping[str, SettingValue]] = {}
     destinations: tuple[Destination, ...] = (

@@ -17,7 +17,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_out.association import NoAssociationError, Peer, pace
 from dicom_out.sender import Originator, Sender, SendOutcome, SendState, connect
-from handlers.callers import AllowedCaller
+from handlers.callers import is_named
 from handlers.identifier import SOP_CLASSES
 from handlers.query import QueryHandler, Reading
 from handlers.retrieve import RetrieveHandler
@@ -26,7 +26,6 @@ from node.config import Config
 from node.outbox import peer_of
 from node.sections import Destination
 
-_EVERYONE = "*"
 _SENT = {SendState.SENT: Sent.COMPLETED, SendState.WARNED: Sent.WARNED}
 
 
@@ -76,8 +75,7 @@ class QueryRetrieveScp:
             self._retrieve.accepted(event)
 
     def _may(self, ae_title: str, address: str) -> bool:
-        allowed = [AllowedCaller.of(text) for text in self._config().query_retrieve.calling_ae_titles]
-        return any(one.ae_title in {_EVERYONE, ae_title} and one.lets_in(address) for one in allowed)
+        return is_named(self._config().query_retrieve.calling_ae_titles, ae_title, address)
 
     def _destination(self, ae_title: str) -> Destination | None:
         return next((d for d in self._config().destinations if d.ae_title == ae_title.strip()), None)

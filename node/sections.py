@@ -167,6 +167,12 @@ class QueryRetrieve(Section):
     calling_ae_titles: tuple[AllowedAETitle, ...] = ()
 
 
+class StorageCommitment(Section):
+    """Whom we promise to keep what it sent; nobody, unless it is said."""
+
+    calling_ae_titles: tuple[AllowedAETitle, ...] = ()
+
+
 class Log(Section):
     """What is written to standard error."""
 

@@ -18,7 +18,8 @@ from pynetdicom.events import Event
 from handlers.access import Access, Policy
 from handlers.association import Associations
 from handlers.callers import AllowedCaller, certificate_name
-from handlers.commitment import CommitmentHandler, refuse_request
+from handlers.commitment import CommitmentHandler
+from handlers.commitment_request import REFUSES_ALL, RequestHandler
 from handlers.connections import Door
 from handlers.echo import handle_echo
 from handlers.entrance import Entrance
@@ -53,6 +54,8 @@ class Server:
         Answers reports on storage commitment.
     refusals : Refusals
         Told of whoever is not let in.
+    requests : RequestHandler
+        Answers requests for storage commitment.
     query_retrieve : QueryRetrieveScp or None
         Lets peers find and retrieve.
 
@@ -70,6 +73,7 @@ class Server:
         associations: Associations,
         commitment: CommitmentHandler,
         refusals: Refusals,
+        requests: RequestHandler = REFUSES_ALL,
         query_retrieve: QueryRetrieveScp | None = None,
     ) -> None:
         self._settings = settings
@@ -84,7 +88,7 @@ class Server:
             (evt.EVT_ACCEPTED, associations.accepted),
             (evt.EVT_C_ECHO, handle_echo),
             (evt.EVT_N_EVENT_REPORT, commitment),
-            (evt.EVT_N_ACTION, refuse_request),
+            (evt.EVT_N_ACTION, requests),
             (evt.EVT_RELEASED, associations.ended),
             (evt.EVT_ABORTED, associations.ended),
             (evt.EVT_CONN_CLOSE, associations.ended),

@@ -25,6 +25,7 @@ from dicom_out.part10 import deflated, encode
 from dicom_out.sender import Peer, SendState, send
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
+from handlers.commitment_request import REFUSES_ALL, RequestHandler
 from handlers.quarantine import Quarantine
 from handlers.refusals import Refusals
 from handlers.space import DiskSpace
@@ -89,7 +90,7 @@ class Holdings:
         return [self.storage.root / path for path in paths]
 
 
-def serve(storage_folder: Path, config: Config) -> tuple[Holdings, Server]:
+def serve(storage_folder: Path, config: Config, *, requests: RequestHandler = REFUSES_ALL) -> tuple[Holdings, Server]:
     """Start a server on a new storage."""
     storage = Storage(storage_folder)
     storage.prepare()
@@ -110,6 +111,7 @@ def serve(storage_folder: Path, config: Config) -> tuple[Holdings, Server]:
         associations=Associations(),
         commitment=CommitmentHandler(lambda _report: True),
         refusals=Refusals(),
+        requests=requests,
         query_retrieve=QueryRetrieveScp(lambda: config, lambda: reading, root=storage.root),
     )
     server.start()
