@@ -29,14 +29,12 @@ import contextlib
 import logging
 import socket
 import threading
-import time
-from collections.abc import Iterator
 from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import evt
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT, P_DATA
+from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
 
 from handlers.command_set import Command
 from handlers.messages import Answer, Messages
@@ -52,25 +50,16 @@ from handlers.upper_layer import (
     data_pdu,
     read_header,
 )
+from handlers.wire import Checkpoint, ConnectionClosedError, GivenUpError, Wire
 
 logger = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 0.05
-"""How long a read blocks before it looks whether the association is to end, or something is to be sent."""
 LONGEST_OTHER_PDU = 1_000_000
 """Bytes of an A-ASSOCIATE-RQ; one of 128 contexts with every transfer syntax has a fifth of it."""
 _RELEASE_OR_ABORT = 4
 """Bytes of a PDU that releases or aborts, without its header (PS3.8 9.3.6, 9.3.8)."""
 _ESTABLISHED, _AWAITING_CLOSE = "Sta6", "Sta13"
 _CLOSED, _INVALID_PDU = "Evt17", "Evt19"
-
-
-class _ConnectionClosedError(Exception):
-    """The peer hung up."""
-
-
-class _GivenUpError(Exception):
-    """The association is to end, and what is being read is of no more use."""
 
 
 class FastPath:
@@ -91,26 +80,26 @@ class FastPath:
         self._messages: Messages | None = None
         self._caller = Caller(calling_ae_title="", called_ae_title="", peer_address="", association_id="")
         self._header = memoryview(bytearray(HEADER_SIZE))
-        self._buffer = memoryview(b"")
+        self._wire = Wire(assoc)
         self._sending = threading.Lock()
-        self._checkpoint = _Checkpoint()
+        self._checkpoint = Checkpoint()
         self._send_message = assoc.dimse.send_msg
 
     def take_over(self) -> None:
         """Put itself between the socket and pynetdicom."""
-        connection: socket.socket = self._dul.socket.socket
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._dul._read_pdu_data = self.read  # noqa: SLF001 - see the module
         self._assoc._reactor_checkpoint = self._checkpoint  # noqa: SLF001 - see the module
         self._assoc.dimse.send_msg = self._send_whole
         self._assoc.bind(evt.EVT_CONN_CLOSE, self._connection_closed)
+        with contextlib.suppress(OSError):  # of a peer that has hung up already
+            self._dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read(self) -> None:
         """Read what has come; called by the upper layer's thread when there is something."""
         state = self._dul.state_machine.current_state
         try:
             if state == _AWAITING_CLOSE:
-                self._drain()
+                self._wire.drain()
             elif state != _ESTABLISHED:
                 self._read_for_pynetdicom()
             elif self._assoc.is_established:
@@ -118,15 +107,15 @@ class FastPath:
         except Exception as error:
             if self._messages is not None:
                 self._messages.abandon()
-            if not isinstance(error, _ConnectionClosedError | _GivenUpError | ProtocolError):
+            if not isinstance(error, ConnectionClosedError | GivenUpError | ProtocolError):
                 raise
             self._end(error, state)
         finally:
-            if self._dul.socket.socket is not None:
-                self._dul.socket.socket.settimeout(self._assoc.network_timeout)
+            with contextlib.suppress(ConnectionClosedError):
+                self._wire.connection(self._assoc.network_timeout)
 
     def _end(self, error: Exception, state: str) -> None:
-        if isinstance(error, _ConnectionClosedError):
+        if isinstance(error, ConnectionClosedError):
             self._dul.event_queue.put(_CLOSED)
         elif isinstance(error, ProtocolError):
             self._abort(error, state)
@@ -145,12 +134,9 @@ class FastPath:
 
     def _send_abort(self) -> None:
         """Send an abort that waits, before the other thread closes the connection, which it does at once."""
-        if self._is_to_abort() and self._dul.event_queue.empty():
+        if self._wire.is_to_abort() and self._dul.event_queue.empty():
             while self._dul._process_recv_primitive():  # noqa: SLF001 - see the module
                 self._dul.state_machine.do_action(self._dul.event_queue.get(block=False))
-
-    def _is_to_abort(self) -> bool:
-        return any(isinstance(one, A_ABORT | A_P_ABORT) for one in list(self._dul.to_provider_queue.queue))
 
     def _established(self) -> Messages:
         """Return the association's messages; what they need is known once it is established."""
@@ -164,7 +150,6 @@ class FastPath:
             )
             contexts = {cx.context_id: UID(cx.transfer_syntax[0]) for cx in self._assoc.accepted_contexts}
             self._messages = Messages(contexts, self._begin)
-            self._buffer = memoryview(bytearray(MAX_PDU))
         return self._messages
 
     def _begin(self, request: Command, transfer_syntax_uid: UID) -> Reception:
@@ -178,11 +163,11 @@ class FastPath:
 
     def _receive_pdu(self, messages: Messages) -> bool:
         """Receive one PDU; return False where none came between two messages."""
-        if not self._fill(self._header, may_wait=messages.between):
+        if not self._wire.fill(self._header, may_wait=messages.between):
             return False
         pdu_type, length = read_header(self._header)
         if pdu_type == PDUType.P_DATA_TF:
-            body = self._body(length, longest=MAX_PDU)
+            body = self._wire.body(length, longest=MAX_PDU)
             for outcome in messages.take(body):
                 if isinstance(outcome, Answer):
                     self._send(outcome)
@@ -191,7 +176,7 @@ class FastPath:
         elif pdu_type in {PDUType.A_RELEASE_RQ, PDUType.A_ABORT}:
             # Neither waits for the end of a message (PS3.8 9.2, AR-2 and AA-3).
             messages.abandon()
-            self._hand_over(bytes(self._header) + self._body(length, longest=_RELEASE_OR_ABORT))
+            self._hand_over(bytes(self._header) + self._wire.body(length, longest=_RELEASE_OR_ABORT))
         elif pdu_type in set(PDUType):
             raise ProtocolError("a PDU that may not come now", AbortReason.UNEXPECTED_PDU)
         else:
@@ -200,11 +185,11 @@ class FastPath:
 
     def _read_for_pynetdicom(self) -> None:
         """Read one PDU of an association that is not established yet, or no more."""
-        self._fill(self._header)
+        self._wire.fill(self._header)
         pdu_type, length = read_header(self._header)
         if pdu_type not in set(PDUType):
             raise ProtocolError("an unknown PDU", AbortReason.UNRECOGNIZED_PDU)
-        self._hand_over(bytes(self._header) + self._body(length, longest=LONGEST_OTHER_PDU))
+        self._hand_over(bytes(self._header) + self._wire.body(length, longest=LONGEST_OTHER_PDU))
 
     def _hand_over(self, pdu: bytes) -> None:
         """Give pynetdicom a PDU as if it had read it."""
@@ -215,75 +200,12 @@ class FastPath:
         self._dul.event_queue.put(event)
         self._dul._recv_pdu.put(decoded)  # noqa: SLF001 - see the module
 
-    def _body(self, length: int, *, longest: int) -> memoryview:
-        if length > longest:
-            raise ProtocolError("a PDU longer than was agreed", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-        body = self._buffer[:length] if length <= len(self._buffer) else memoryview(bytearray(length))
-        self._fill(body)
-        return body
-
-    def _fill(self, view: memoryview, *, may_wait: bool = False) -> bool:
-        """Read until a buffer is full; return False if nothing of it came for a moment, where that `may_wait`."""
-        connection = self._connection()
-        heard_at, filled = time.monotonic(), 0
-        while filled < len(view):
-            try:
-                count = connection.recv_into(view[filled:])
-            except TimeoutError:
-                if may_wait and not filled:
-                    return False
-                self._look_up(heard_at)
-                continue
-            except OSError as error:
-                raise _ConnectionClosedError from error
-            if not count:
-                raise _ConnectionClosedError
-            heard_at, filled = time.monotonic(), filled + count
-            if self._dul.artim_timer.expired:  # it runs until an association is established, however busy the peer is
-                raise _GivenUpError
-        return True
-
-    def _connection(self) -> socket.socket:
-        connection: socket.socket | None = self._dul.socket.socket
-        if connection is None:
-            raise _ConnectionClosedError
-        if connection.gettimeout() != _LOOK_EVERY_S:
-            connection.settimeout(_LOOK_EVERY_S)
-        return connection
-
-    def _look_up(self, heard_at: float) -> None:
-        """See whether it is worth while to wait for the rest of a PDU.
-
-        Raises
-        ------
-        _GivenUpError
-            If the association is about to end.
-        ProtocolError
-            If the peer has said nothing for too long.
-        """
-        if self._is_to_abort() or self._dul._kill_thread or self._dul.artim_timer.expired:  # noqa: SLF001 - see the module
-            raise _GivenUpError
-        timeout = self._assoc.network_timeout
-        if timeout is not None and time.monotonic() - heard_at > timeout:
-            raise ProtocolError("nothing came for network_timeout_s in mid-message", AbortReason.NOT_SPECIFIED)
-
-    def _drain(self) -> None:
-        """Pass over what still comes while the connection is about to be closed."""
-        try:
-            if self._connection().recv(MAX_PDU):
-                return
-        except TimeoutError:
-            return
-        except OSError as error:
-            raise _ConnectionClosedError from error
-        raise _ConnectionClosedError
-
     def _send(self, answer: Answer) -> None:
         """Answer at once, or behind what others have still to send."""
         pieces = list(command_fragments(answer.command_set, longest=self._assoc.requestor.maximum_length or 0))
         with self._sending:
             if self._dul.to_provider_queue.empty():
-                self._connection().settimeout(self._assoc.network_timeout)
+                self._wire.connection(self._assoc.network_timeout)
                 self._dul.socket.send(b"".join(data_pdu(answer.context_id, piece) for piece in pieces))
                 return
             for piece in pieces:
@@ -318,27 +240,3 @@ class FastPath:
     def _connection_closed(self, _event: Event) -> None:
         if self._messages is not None:
             self._messages.abandon()
-
-
-class _Checkpoint(threading.Event):
-    """pynetdicom's checkpoint of its serving thread, which in addition stays while the fast path is busy."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._free = threading.Event()
-        self._free.set()
-        self.set()
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold whoever comes to it."""
-        self._free.clear()
-        try:
-            yield
-        finally:
-            self._free.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set and nobody holds it."""
-        self._free.wait(timeout)
-        return super().wait(timeout)

@@ -22,6 +22,7 @@ def serve(port: int, folder: Path) -> None:
 
     entity = AE(ae_title=AE_TITLE)
     entity.maximum_pdu_size = 131072
+    entity.maximum_associations = 100
     entity.supported_contexts = AllStoragePresentationContexts
     entity.start_server(("127.0.0.1", port), evt_handlers=[(evt.EVT_C_STORE, store)])
 

@@ -168,7 +168,7 @@ def _receive(receiver: Receiver, *, instances: int, associations: int) -> _Readi
     ]
     with _watched(receiver) as peak:
         before = _processor_s(receiver)
-        sent = _send(loads)
+        sent = _send(loads, to=receiver.name)
         used = _processor_s(receiver) - before
     ended = max(one.ended_s for one in sent)
     receiver.settle()
@@ -193,7 +193,7 @@ def _receive_large(node: Receiver, gb: float) -> Large:
     )
     idle = _resident(node)
     with _watched(node) as peak:
-        (sent,) = _send([load])
+        (sent,) = _send([load], to=node.name)
         node.settle()
     return Large(
         gb=round(sent.bytes / 1e9, 2),
@@ -203,7 +203,7 @@ def _receive_large(node: Receiver, gb: float) -> Large:
     )
 
 
-def _send(loads: Sequence[Load]) -> list[Sent]:
+def _send(loads: Sequence[Load], *, to: str) -> list[Sent]:
     """Let one process for each load connect, then all begin."""
     with ExitStack() as senders:
         processes = [
@@ -219,17 +219,17 @@ def _send(loads: Sequence[Load]) -> list[Sent]:
         ]
         for process in processes:
             if process.stdout is None or not process.stdout.readline():
-                raise SenderFailedError("a receiver let a sender not in; see above for why")
+                raise SenderFailedError(f"{to} let a sender not in; see above for why")
         for process in processes:
             if process.stdin is not None:
                 process.stdin.write("\n")
                 process.stdin.flush()
         answers = [process.communicate()[0] for process in processes]
     if not all(answers):
-        raise SenderFailedError("a receiver hung up on a sender; see above for why")
+        raise SenderFailedError(f"{to} hung up on a sender; see above for why")
     sent = [Sent(**json.loads(answer)) for answer in answers]
     if sum(one.accepted for one in sent) != sum(load.instances for load in loads):
-        raise SenderFailedError("a receiver did not answer every instance with success")
+        raise SenderFailedError(f"{to} did not answer every instance with success")
     return sent
 
 

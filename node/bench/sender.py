@@ -190,4 +190,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(send(Load(**json.loads(sys.argv[1]))))), flush=True)  # noqa: T201 - for the parent
+    try:
+        print(json.dumps(asdict(send(Load(**json.loads(sys.argv[1]))))), flush=True)  # noqa: T201 - for the parent
+    except OSError as error:
+        sys.exit(str(error))

@@ -32,5 +32,5 @@ def test_a_peer_that_is_not_installed_is_said_to_be(monkeypatch):
 
 def test_a_receiver_that_lets_nobody_in_is_no_figure():
     load = Load(host=LOOPBACK, port=free_port(), called_ae_title="DEAF", study_uid="1.2", instances=1)
-    with pytest.raises(SenderFailedError, match="not in"):
-        _send([load])
+    with pytest.raises(SenderFailedError, match="deaf let a sender not in"):
+        _send([load], to="deaf")
