@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 _OF_PRIMITIVES = frozenset({"Evt1", "Evt2", "Evt7", "Evt8", "Evt9", "Evt11", "Evt14", "Evt15"})
 """Events that stand for what waits at the head of the queue to be sent."""
+_CLOSED, _INVALID_PDU = "Evt17", "Evt19"
+"""What an action that fails leads to: an abort, and if that fails the end of the connection."""
 
 
 def keep_going(provider: Any, *, begin: Callable[[], None]) -> None:  # noqa: ANN401 - its insides have no types
@@ -46,7 +48,15 @@ def keep_going(provider: Any, *, begin: Callable[[], None]) -> None:  # noqa: AN
 
     def act_if_there_is_an_action(event: str) -> None:
         if (event, machine.current_state) in TRANSITION_TABLE:
-            act(event)
+            try:
+                act(event)
+            except Exception as error:  # noqa: BLE001 - pynetdicom raises anything for what a hostile peer wants answered
+                logger.warning(
+                    "aborted an association: %s in %s failed (%s)",
+                    *(event, machine.current_state, type(error).__name__),
+                    extra={"action": "association"},
+                )
+                provider.event_queue.put(_CLOSED if event == _INVALID_PDU else _INVALID_PDU)
             return
         logger.debug("passed over %s in %s", event, machine.current_state)
         if event in _OF_PRIMITIVES:

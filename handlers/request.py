@@ -18,6 +18,7 @@ _FIXED_FIELDS = 68
 """Bytes of a request before its first item."""
 _ITEMS = frozenset({0x10, 0x20, 0x50})
 _USER_INFORMATION = 0x50
+_ROLE_SELECTION = 0x54
 _OF_USER_INFORMATION = frozenset(range(0x51, 0x59))
 
 
@@ -63,13 +64,18 @@ def known_items_only(request: bytes) -> bytes:
     Raises
     ------
     MalformedRequestError
-        If it is shorter than its fixed fields, or its items do not fill it.
+        If it is shorter than its fixed fields, lacks an item that every one has, or its items do not fill it.
     """
     kind, reserved, _ = _PDU_HEADER.unpack_from(request)
     start = _PDU_HEADER.size + _FIXED_FIELDS
     if len(request) < start:
         raise MalformedRequestError("an A-ASSOCIATE-RQ that ends before its first item")
-    items = b"".join(_known(request[start:], _ITEMS))
+    known = list(_known(request[start:], _ITEMS))
+    if not {item[0] for item in known} >= _ITEMS:
+        raise MalformedRequestError(
+            "an A-ASSOCIATE-RQ that lacks application context, presentation context or user information"
+        )
+    items = b"".join(known)
     return _PDU_HEADER.pack(kind, reserved, _FIXED_FIELDS + len(items)) + request[_PDU_HEADER.size : start] + items
 
 
@@ -85,6 +91,11 @@ def _known(body: bytes, kinds: Container[int]) -> Iterator[bytes]:
         if kind == _USER_INFORMATION and kind in kinds:
             inner = b"".join(_known(body[at + _ITEM_HEADER.size : end], _OF_USER_INFORMATION))
             yield _ITEM_HEADER.pack(kind, len(inner)) + inner
-        elif kind in kinds:
+        elif kind in kinds and not _asks_for_no_role(kind, body[at:end]):
             yield body[at:end]
         at = end
+
+
+def _asks_for_no_role(kind: int, item: bytes) -> bool:
+    """Say whether an item selects neither role (PS3.7 D.3.3.4): it says nothing, and pynetdicom cannot answer it."""
+    return kind == _ROLE_SELECTION and item[-2:] == bytes(2)

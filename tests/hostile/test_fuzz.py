@@ -149,6 +149,10 @@ def test_any_request_is_answered(port, contexts, information, application, versi
 @example(item(0x51, b"\0\0\0\1") + item(0x52, b""))
 @example(USER_INFORMATION + item(0x58, b"\2\1\0\3abc\0\0"))
 @example(USER_INFORMATION + item(0x54, struct.pack(">H", 0)))
+@example(USER_INFORMATION + item(0x54, struct.pack(">H", len(CT)) + CT + b"\0\0"))
+@example(USER_INFORMATION + item(0x54, struct.pack(">H", len(CT)) + CT + b"\0\1"))
+@example(USER_INFORMATION + item(0x54, struct.pack(">H", len(CT)) + CT + b"\1\1"))
+@example(USER_INFORMATION + item(0x54, struct.pack(">H", len(VERIFICATION)) + VERIFICATION + b"\0\1"))
 def test_any_user_information_is_answered(port, information):
     with Line(port) as line:
         line.send(request(user_information=information))

@@ -99,6 +99,9 @@ ODD_BUT_RIGHT = {
     "an AE title of 16 letters": {"calling": b"ABCDEFGHIJKLMNOP"},
     "a PDU of any length": {"user_information": item(0x51, bytes(4)) + item(0x52, b"1.2.3")},
     "an unknown item of user information": {"user_information": USER_INFORMATION + item(0x7F, b"what is this")},
+    "a role that is none": {
+        "user_information": USER_INFORMATION + item(0x54, struct.pack(">H", len(CT)) + CT + bytes(2))
+    },
     "an unknown abstract syntax": {"contexts": [context(1, b"1.2.3", EXPLICIT), context(3, CT, EXPLICIT)]},
     "a private transfer syntax alone": {"contexts": [context(1, CT, b"1.2.826.0.1.3680043.8.498.7")]},
 }
