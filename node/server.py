@@ -95,7 +95,7 @@ class Server:
             (evt.EVT_REJECTED, self._count_rejected),
             *(query_retrieve.bindings if query_retrieve else ()),
         ]
-        self._entity = self._make_entity()
+        self._entity = entity_of(settings)
         self._entrances: list[Entrance] = []
         self._lobby = Lobby(
             may_connect=self._access.may_connect,
@@ -103,19 +103,6 @@ class Server:
             refusals=refusals,
             timeout_s=settings.network_timeout_s,
         )
-
-    def _make_entity(self) -> AE:
-        settings = self._settings
-        entity = AE(ae_title=settings.ae_title)
-        entity.maximum_pdu_size = MAX_PDU
-        entity.maximum_associations = settings.maximum_associations
-        entity.network_timeout = settings.network_timeout_s
-        entity.dimse_timeout = settings.network_timeout_s
-        entity.acse_timeout = ARTIM_S
-        entity.add_supported_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-        # The peer that reports takes the SCP's role (PS3.4 J.3.3), although it calls us.
-        entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
-        return entity
 
     def start(self) -> None:
         """Listen, from then on for any storage SOP class, private and future ones too, in any transfer syntax.
@@ -179,6 +166,20 @@ class Server:
             f"rejected an association of {request.primitive.calling_ae_title!r} at {request.address}: it asks for what "
             "this node does not offer",
         )
+
+
+def entity_of(settings: Dicom) -> AE:
+    """Return the application entity: its limits, and what it offers everyone beside storage."""
+    entity = AE(ae_title=settings.ae_title)
+    entity.maximum_pdu_size = MAX_PDU
+    entity.maximum_associations = settings.maximum_associations
+    entity.network_timeout = settings.network_timeout_s
+    entity.dimse_timeout = settings.network_timeout_s
+    entity.acse_timeout = ARTIM_S
+    entity.add_supported_context(_VERIFICATION, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+    # The peer that reports takes the SCP's role (PS3.4 J.3.3), although it calls us.
+    entity.add_supported_context(_STORAGE_COMMITMENT, scu_role=False, scp_role=True)
+    return entity
 
 
 def policy_of(settings: Dicom) -> Policy:

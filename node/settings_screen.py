@@ -28,6 +28,9 @@ def _lines(config: Config) -> Iterator[tuple[str, str]]:
     yield "senders", ", ".join(dicom.calling_ae_titles) or "anyone (dicom.calling_ae_titles is empty)"
     if dicom.calling_networks:
         yield "networks", ", ".join(dicom.calling_networks)
+    yield "queries", ", ".join(config.query_retrieve.calling_ae_titles) or "of nobody"
+    if config.storage_commitment.calling_ae_titles:
+        yield "promises", f"to keep what it sent: {', '.join(config.storage_commitment.calling_ae_titles)}"
     yield "storage", str(config.storage.path)
     yield "weights", str(config.storage.weights)
     quiet = f"CT after {settle.quiet_ct_s:g} s of quiet, X-ray after {settle.quiet_xray_s:g} s"

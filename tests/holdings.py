@@ -14,6 +14,7 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     ParametricMapStorage,
 )
+from pynetdicom import _config
 from sqlalchemy import select
 
 from db import schema
@@ -51,6 +52,15 @@ class Holdings:
     database: Database
     config: Config
     peer: Peer
+    server: Server
+    unrestricted: bool
+    """What pynetdicom's switch was, which a server sets for the whole process."""
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.stop(grace_s=0)
+        self.database.close()
+        _config.UNRESTRICTED_STORAGE_SERVICE = self.unrestricted
 
     def receive(self, *datasets: Dataset, folder: Path) -> None:
         """Store data sets by C-STORE, and do what the node's stages would."""
@@ -90,7 +100,7 @@ class Holdings:
         return [self.storage.root / path for path in paths]
 
 
-def serve(storage_folder: Path, config: Config, *, requests: RequestHandler = REFUSES_ALL) -> tuple[Holdings, Server]:
+def serve(storage_folder: Path, config: Config, *, requests: RequestHandler = REFUSES_ALL) -> Holdings:
     """Start a server on a new storage."""
     storage = Storage(storage_folder)
     storage.prepare()
@@ -114,9 +124,12 @@ def serve(storage_folder: Path, config: Config, *, requests: RequestHandler = RE
         requests=requests,
         query_retrieve=QueryRetrieveScp(lambda: config, lambda: reading, root=storage.root),
     )
+    unrestricted = _config.UNRESTRICTED_STORAGE_SERVICE
     server.start()
     peer = Peer(host="127.0.0.1", port=settings.port, ae_title=AE_TITLE, our_ae_title="TEST")
-    return Holdings(storage=storage, database=database, config=config, peer=peer), server
+    return Holdings(
+        storage=storage, database=database, config=config, peer=peer, server=server, unrestricted=unrestricted
+    )
 
 
 def chest() -> list[Dataset]:

@@ -45,7 +45,7 @@ class Provider:
         self.allowed = {"ORTHANC", "MODALITY"}
         requests = RequestHandler(lambda ae_title, _address: ae_title in self.allowed, self.record)
         config = Config(destinations=destinations, rules=(), retention=Retention(inputs_days=1))
-        self.holdings, self.server = serve(folder / "node", config, requests=requests)
+        self.holdings = serve(folder / "node", config, requests=requests)
         self.config = self.holdings.config
         self.later = timedelta()
         self.holdings.receive(*chest(), folder=folder / "sent")
@@ -75,10 +75,6 @@ class Provider:
         self.promises.run()
         return self.rows(select(CommitmentRequest.next_attempt_at)) == [None]
 
-    def close(self):
-        self.server.stop(grace_s=0)
-        self.holdings.database.close()
-
 
 @pytest.fixture
 def provide(tmp_path):
@@ -90,7 +86,7 @@ def provide(tmp_path):
 
     yield make
     for provider in made:
-        provider.close()
+        provider.holdings.close()
 
 
 class Modality:

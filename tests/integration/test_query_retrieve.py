@@ -61,12 +61,11 @@ def holdings(tmp_path_factory, destinations):
     """A CT of three slices and a scout with results, and a compressed X-ray image."""
     folder = tmp_path_factory.mktemp("holdings")
     allowed = QueryRetrieve(calling_ae_titles=("FINDSCU", "GETSCU", "MOVESCU", "ORTHANC", "TEST@127.0.0.0/8"))
-    holdings, server = serve(folder / "node", Config(query_retrieve=allowed, destinations=destinations, rules=()))
+    holdings = serve(folder / "node", Config(query_retrieve=allowed, destinations=destinations, rules=()))
     holdings.receive(*chest(), xray(), folder=folder / "sent")
     holdings.add_results(STUDY)
     yield holdings
-    server.stop(grace_s=0)
-    holdings.database.close()
+    holdings.close()
 
 
 @pytest.fixture
