@@ -176,7 +176,9 @@ def serve(config: Config, file: Path | None) -> None:
         # What they say of peers we say ourselves, once and with the remedy.
         logging.getLogger(f"pynetdicom.{part}").setLevel(logging.CRITICAL)
     logging.getLogger("pynetdicom.dul").addFilter(_is_no_trace_of_the_network)
-    logging.getLogger("pynetdicom.association").addFilter(_without_trace)
+    for part in ("association", "dimse"):
+        logging.getLogger(f"pynetdicom.{part}").addFilter(_without_trace)
+    logging.getLogger("pynetdicom.service_class").addFilter(_is_no_trace_of_what_we_do_not_offer)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     received: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may interrupt its get, or another put
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -196,6 +198,11 @@ def serve(config: Config, file: Path | None) -> None:
 def _is_no_trace_of_the_network(record: logging.LogRecord) -> bool:
     """Leave out the stack trace of a peer that hung up; the line before it says so in words."""
     return not (record.exc_info and isinstance(record.exc_info[1], OSError))
+
+
+def _is_no_trace_of_what_we_do_not_offer(record: logging.LogRecord) -> bool:
+    """Leave out the stack trace of a message that no handler is for; it is answered with a failure."""
+    return not (record.exc_info and isinstance(record.exc_info[1], NotImplementedError))
 
 
 def _without_trace(record: logging.LogRecord) -> bool:

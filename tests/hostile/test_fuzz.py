@@ -242,6 +242,9 @@ commands = st.one_of(
     identifier=st.sampled_from([1, 3]), elements=commands, data_set=octets, length=st.one_of(st.none(), octets.map(len))
 )
 @example(1, store_elements(b"1.2.3"), element(8, 0x16, b"1.2.3\0"), None)
+@example(
+    1, [element(0, 0x0100, b"\1\x80"), *store_elements(b"1.2.3")[:1], *store_elements(b"1.2.3")[2:]], b"12345678", None
+)
 @example(1, store_elements(b"\xff\xfe"), element(8, 0x18, b"\xff\xfe"), None)
 @example(1, [element(0, 0x0100, b"\x20\0"), element(0, 0x0800, b"\0\0")], b"", None)
 @example(3, [element(0, 0x0100, b"\x30\0"), element(0, 0x0800, b"\0\0")], b"", None)
