@@ -31,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 Reading = Callable[[], Database | None]
 """Returns the database to read, None while there is none."""
-_MOST_WAITING = 64
-"""Messages that wait for the line: pynetdicom takes any number into memory."""
-_LINE_PAUSE_S = 0.001
 
 
 class QueryStatus(IntEnum):
@@ -82,7 +79,7 @@ class QueryHandler:
                 if event.is_cancelled:
                     yield QueryStatus.CANCELLED, None
                     return
-                if not _line_is_free(event.assoc):
+                if not is_open(event.assoc):
                     return
                 count += 1
                 yield reply
@@ -193,15 +190,7 @@ def _has_instance_number(found: Found, identifier: Identifier, head: _Head) -> b
     return str(head().get("InstanceNumber", "")) in {str(int(value)) for value in wanted}
 
 
-def _line_is_free(association: Association) -> bool:
-    """Wait until the line has taken what waits for it; say whether it is still open."""
-    limit_s = association.network_timeout or float("inf")
-    waiting, since = association.dul.to_provider_queue.qsize(), time.monotonic()
-    while association.dul.to_provider_queue.qsize() >= _MOST_WAITING:
-        time.sleep(_LINE_PAUSE_S)
-        if association.dul.to_provider_queue.qsize() != waiting:
-            waiting, since = association.dul.to_provider_queue.qsize(), time.monotonic()
-        if not association.dul.is_alive() or time.monotonic() - since > limit_s:
-            association.abort()
-            return False
-    return True
+def is_open(association: Association) -> bool:
+    """Say whether a peer still waits for answers, while pynetdicom itself does not look."""
+    acse = association.acse
+    return association.dul.is_alive() and not acse.is_aborted() and not acse.is_release_requested()

@@ -25,7 +25,7 @@ from pynetdicom.presentation import PresentationContext
 from db.repository import available
 from db.repository.available import StoredObject
 from handlers.identifier import GET, MOVE, Identifier, InvalidIdentifierError
-from handlers.query import QueryStatus, Reading, logged_failure
+from handlers.query import QueryStatus, Reading, is_open, logged_failure
 from handlers.sub_operations import (
     Move,
     Progress,
@@ -176,7 +176,7 @@ class _Retrieval:
                 for one in objects:
                     if self._is_cancelled():
                         return RetrieveStatus.CANCELLED
-                    if not self._is_open():
+                    if not is_open(self._association):
                         break
                     file = there.get(one.sop_instance_uid)
                     self._progress.add(one.sop_instance_uid, store(file) if file else Sent.FAILED)
@@ -209,12 +209,8 @@ class _Retrieval:
     def _is_cancelled(self) -> bool:
         return self._association.dimse.cancel_req.pop(self._request.MessageID, None) is not None
 
-    def _is_open(self) -> bool:
-        acse = self._association.acse
-        return self._association.dul.is_alive() and not acse.is_aborted() and not acse.is_release_requested()
-
     def _answer(self, status: RetrieveStatus, *, comment: str = "") -> None:
-        if not self._is_open():
+        if not is_open(self._association):
             return
         progress = self._progress
         response = type(self._request)()

@@ -426,3 +426,14 @@ def test_relational_queries_are_agreed_on_and_the_rest_is_not(associate):
     assert association.acceptor.sop_class_extended == {FIND: b"\x01\x00\x00"}
     answers = association.send_c_find(identifier("SERIES", Modality="SR", StudyInstanceUID=""), FIND)
     assert [found.StudyInstanceUID for _, found in answers if found] == [STUDY]
+
+
+def test_a_query_ends_with_its_peer(associate, monkeypatch):
+    answered = []
+    slowly = _slowly(query.answer)
+    monkeypatch.setattr(query, "answer", lambda *given, **options: answered.append(1) or slowly(*given, **options))
+    association = associate(FIND)
+    next(association.send_c_find(identifier("IMAGE", StudyInstanceUID=STUDY), FIND))
+    association.abort()
+    time.sleep(1.2)
+    assert len(answered) <= 3  # of six
