@@ -62,6 +62,7 @@ bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder o
 	@$(BIN)/opacity-node bench load $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/load.json
 	@$(BIN)/opacity-node bench scale --evidence docs/evidence/scale.json
 	@$(BIN)/opacity-node bench infer $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/infer.json
+	@$(BIN)/opacity-node bench receive --archived 1000000 --large 2 --large 4 --evidence docs/evidence/receive.json
 
 .PHONY: lock
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions
