@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.hostile.conftest import FULL, MOST_ASSOCIATIONS, stores
-from tests.hostile.pdus import Line, associated, echoes, request
+from tests.hostile.pdus import AC, CT, Line, associated, context, echoes, request
 from tests.processes import LOOPBACK
 
 ELSEWHERE = "127.0.0.2"
@@ -16,6 +16,7 @@ ELSEWHERE = "127.0.0.2"
 MANY = 200
 MORE_THAN_WAIT = 700 if FULL else 400
 DELAY_S = 1.0
+LARGE = 20 if FULL else 3
 TRIES = 5 if FULL else 2
 
 
@@ -96,3 +97,17 @@ def test_requests_without_end_are_rejected_as_they_come(port):
             with Line(port) as line:
                 assert line.associate().rejection == (2, 3, 2)
         assert time.monotonic() - started < MANY * 0.05
+
+
+def test_the_largest_requests_delay_nobody(node, port, images):
+    """Each takes up to a second to read, in which others are let in."""
+    contexts = [
+        context(2 * at + 1, CT, *(b"1.2.840.10008.1.2.4.%d" % ts for ts in range(50, 114))) for at in range(128)
+    ]
+    alone = served_within(node, port, images)
+    with ExitStack() as lines:
+        large = [lines.enter_context(Line(port)) for _ in range(LARGE)]
+        for line in large:
+            line.send(request(contexts=contexts))
+        assert served_within(node, port, images) - alone < DELAY_S
+        assert [line.receive(60).kind for line in large] == [AC] * LARGE
