@@ -14,7 +14,8 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from db.repository.finding import COMPUTED, FROM_HEADER, MATCHED, RETURNED, Found, Level
+from db.repository.finding import Found
+from db.repository.query_keys import COMPUTED, FROM_HEADER, MATCHED, RETURNED, Level
 from handlers.identifier import Identifier
 
 FROM_FILE: Mapping[Level, frozenset[str]] = {

@@ -14,8 +14,8 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 
 from db.repository.available import Wanted
-from db.repository.finding import Level
 from db.repository.matching import is_universal
+from db.repository.query_keys import Level
 
 PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1", "1.2.840.10008.5.1.4.1.2.2"
 FIND, MOVE, GET = ".1", ".2", ".3"

@@ -20,8 +20,9 @@ from pynetdicom.events import Event
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.faults import explain
-from db.repository.finding import COMPUTED, MATCHED, OF_RESULTS, Found, Level, Question, find, representative
+from db.repository.finding import Found, Question, find, representative
 from db.repository.matching import UnusableKeyError
+from db.repository.query_keys import COMPUTED, MATCHED, OF_RESULTS, Level
 from db.session import Database
 from handlers.answer import answer, is_fully_supported
 from handlers.head import read_head

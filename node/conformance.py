@@ -16,7 +16,7 @@ from pydicom.uid import UID
 from pynetdicom import AE
 from pynetdicom.presentation import PresentationContext
 
-from db.repository.finding import COMPUTED, MATCHED, RETURNED, Level
+from db.repository.query_keys import COMPUTED, MATCHED, RETURNED, Level
 from dicom_out.association import MAX_CONTEXTS
 from dicom_out.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_out.product import MANUFACTURER

@@ -5,13 +5,12 @@ no snapshot is kept from being overwritten, and no more than a page is in memory
 
 References
 ----------
-PS3.4 C.6.1.1, C.6.2.1 Query/Retrieve Information Models: attributes by level.
+PS3.4 C.4.1 C-FIND SOP Classes.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
@@ -19,7 +18,16 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.models import CataloguedSeries, CataloguedStudy, Instance, Job, Result, Series, Study
 from db.repository import available
-from db.repository.matching import Matches, date, literal, name, number, text, time
+from db.repository.query_keys import (
+    COMPUTED,
+    FROM_HEADER,
+    IMAGE_COLUMNS,
+    PATIENT_COLUMNS,
+    RESULT_COLUMNS,
+    SERIES_COLUMNS,
+    STUDY_COLUMNS,
+    Level,
+)
 from db.session import Database
 
 _FIRST_PAGE, _PAGE = 4, 128
@@ -28,13 +36,7 @@ Values = Mapping[str, Any]
 _Id = ColumnElement[int] | InstrumentedAttribute[int]
 
 
-class Level(IntEnum):
-    """What a query is about; each level has the attributes of those before it."""
-
-    PATIENT = 0
-    STUDY = 1
-    SERIES = 2
-    IMAGE = 3
+_study, _series = CataloguedStudy, CataloguedSeries
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,108 +72,6 @@ class Found:
     path: str = ""
     """Of an object; relative to the storage folder."""
     computed: Values = field(default_factory=dict)
-
-
-_study, _series, _any_series = CataloguedStudy, CataloguedSeries, aliased(CataloguedSeries)
-MATCHED: Mapping[Level, Mapping[str, Matches]] = {
-    Level.PATIENT: {
-        "PatientName": name(
-            _study.patient_name_alphabetic, _study.patient_name_ideographic, _study.patient_name_phonetic
-        ),
-        "PatientID": text(_study.patient_id),
-        "IssuerOfPatientID": text(_study.issuer_of_patient_id),
-        "PatientBirthDate": date(_study.patient_birth_date),
-        "PatientSex": text(_study.patient_sex),
-    },
-    Level.STUDY: {
-        "StudyInstanceUID": literal(Study.study_instance_uid),
-        "StudyDate": date(_study.study_date),
-        "StudyTime": time(_study.study_time),
-        "AccessionNumber": text(_study.accession_number),
-        "StudyID": text(_study.study_identifier),
-        "StudyDescription": text(_study.study_description),
-        "ReferringPhysicianName": name(_study.referring_physician_name_alphabetic),
-        "ModalitiesInStudy": lambda values: _has_series(text(_any_series.modality)(values)),
-    },
-    Level.SERIES: {
-        "SeriesInstanceUID": literal(_series.series_instance_uid),
-        "Modality": text(_series.modality),
-        "SeriesNumber": number(_series.series_number),
-        "SeriesDescription": text(_series.series_description),
-        "BodyPartExamined": text(_series.body_part_examined),
-        "ProtocolName": text(_series.protocol_name),
-        "SeriesDate": date(_series.series_date),
-        "SeriesTime": time(_series.series_time),
-    },
-    Level.IMAGE: {
-        "SOPInstanceUID": literal(Instance.sop_instance_uid),
-        "SOPClassUID": literal(Instance.sop_class_uid),
-        "InstanceNumber": number(Instance.header["instance_number"].as_integer()),
-    },
-}
-"""Keys that are matched, and how, by the level that they are of."""
-OF_RESULTS: Mapping[str, Matches] = {
-    "SOPInstanceUID": literal(Result.sop_instance_uid),
-    "SOPClassUID": literal(Result.sop_class_uid),
-}
-"""Those of our own results, of which the database knows no more."""
-COMPUTED: Mapping[str, Level] = {
-    "NumberOfPatientRelatedStudies": Level.PATIENT,
-    "NumberOfPatientRelatedSeries": Level.PATIENT,
-    "NumberOfPatientRelatedInstances": Level.PATIENT,
-    "ModalitiesInStudy": Level.STUDY,
-    "SOPClassesInStudy": Level.STUDY,
-    "NumberOfStudyRelatedSeries": Level.STUDY,
-    "NumberOfStudyRelatedInstances": Level.STUDY,
-    "NumberOfSeriesRelatedInstances": Level.SERIES,
-}
-"""What is counted for each answer, by its level."""
-
-_PATIENT_COLUMNS = {
-    "PatientName": _study.patient_name,
-    "PatientID": _study.patient_id,
-    "IssuerOfPatientID": _study.issuer_of_patient_id,
-    "PatientBirthDate": _study.patient_birth_date,
-    "PatientSex": _study.patient_sex,
-}
-_STUDY_COLUMNS = {
-    **_PATIENT_COLUMNS,
-    "StudyInstanceUID": Study.study_instance_uid,
-    "StudyDate": _study.study_date,
-    "StudyTime": _study.study_time,
-    "AccessionNumber": _study.accession_number,
-    "StudyID": _study.study_identifier,
-    "StudyDescription": _study.study_description,
-    "ReferringPhysicianName": _study.referring_physician_name,
-}
-_SERIES_COLUMNS = {
-    **_STUDY_COLUMNS,
-    "SeriesInstanceUID": _series.series_instance_uid,
-    "Modality": _series.modality,
-    "SeriesNumber": _series.series_number,
-    "SeriesDescription": _series.series_description,
-    "BodyPartExamined": _series.body_part_examined,
-    "ProtocolName": _series.protocol_name,
-    "SeriesDate": _series.series_date,
-    "SeriesTime": _series.series_time,
-}
-_IMAGE_COLUMNS = {
-    **_SERIES_COLUMNS,
-    "SOPInstanceUID": Instance.sop_instance_uid,
-    "SOPClassUID": Instance.sop_class_uid,
-}
-_RESULT_COLUMNS = {
-    **_SERIES_COLUMNS,
-    "SOPInstanceUID": Result.sop_instance_uid,
-    "SOPClassUID": Result.sop_class_uid,
-}
-RETURNED: Mapping[Level, Collection[str]] = {
-    Level.PATIENT: frozenset(_PATIENT_COLUMNS),
-    Level.STUDY: frozenset(_STUDY_COLUMNS),
-    Level.SERIES: frozenset(_SERIES_COLUMNS),
-    Level.IMAGE: frozenset(_IMAGE_COLUMNS),
-}
-"""What the database says of an answer without counting."""
 
 
 def find(database: Database, question: Question) -> Iterator[Found]:
@@ -303,10 +203,6 @@ def _series_has_objects() -> ColumnElement[bool]:
     return or_(images.correlate(_series).exists(), results.correlate(_series).exists())
 
 
-def _has_series(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return select(_any_series.id).where(_any_series.study_id == _study.study_id, condition).exists()
-
-
 Parts = Iterator[tuple[Select[Any], _Id]]
 
 
@@ -323,43 +219,34 @@ def _patients(question: Question) -> Parts:
     has_newer = select(newer.study_id).where(
         _same_patient(newer, _study), newer.study_id > _study.study_id, _has_objects(newer.study_id)
     )
-    query = _columns(_PATIENT_COLUMNS, _study.study_id).where(*question.criteria)
+    query = _columns(PATIENT_COLUMNS, _study.study_id).where(*question.criteria)
     yield query.where(_has_objects(_study.study_id), ~has_newer.correlate(_study).exists()), _study.study_id
 
 
 def _studies(question: Question) -> Parts:
-    query = _columns(_STUDY_COLUMNS, _study.study_id).where(*question.criteria)
+    query = _columns(STUDY_COLUMNS, _study.study_id).where(*question.criteria)
     yield query.where(_has_objects(_study.study_id)), _study.study_id
 
 
 def _all_series(question: Question) -> Parts:
-    query = _columns(_SERIES_COLUMNS, _series.id).join(_series, _series.study_id == _study.study_id)
+    query = _columns(SERIES_COLUMNS, _series.id).join(_series, _series.study_id == _study.study_id)
     yield query.where(*question.criteria, _series_has_objects()), _series.id
 
 
 def _images(question: Question) -> Parts:
     """Find images, then results."""
-    query = _columns(_IMAGE_COLUMNS, Instance.id).add_columns(
+    query = _columns(IMAGE_COLUMNS, Instance.id).add_columns(
         Instance.path,
         *(Instance.header[key].as_integer().label(keyword) for keyword, key in FROM_HEADER.items()),
     )
     query = query.join(Series, Series.study_id == Study.id).join(Instance, Instance.series_id == Series.id)
     yield _with_series(query, Series.series_instance_uid).where(*question.criteria, available.received()), Instance.id
-    query = _columns(_RESULT_COLUMNS, Result.id).add_columns(Result.path)
+    query = _columns(RESULT_COLUMNS, Result.id).add_columns(Result.path)
     query = query.join(Job, Job.study_id == Study.id).join(Result, Result.job_id == Job.id)
     yield (
         _with_series(query, Result.series_instance_uid).where(*question.result_criteria, available.made()),
         Result.id,
     )
-
-
-FROM_HEADER = {
-    "InstanceNumber": "instance_number",
-    "Rows": "rows",
-    "Columns": "columns",
-    "NumberOfFrames": "number_of_frames",
-}
-"""Of images, which need not be read from their files."""
 
 
 def _with_series(query: Select[Any], series_instance_uid: Any) -> Select[Any]:  # noqa: ANN401 - a column of either table

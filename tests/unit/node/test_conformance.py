@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from db.repository.finding import MATCHED
+from db.repository.query_keys import MATCHED
 from handlers.identifier import SOP_CLASSES
 from handlers.sub_operations import RetrieveStatus
 from node import conformance
