@@ -38,6 +38,10 @@ check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit a
 torture: $(STAMP) ## kill -9 a node 40 times in each of five windows, under load; writes docs/evidence/torture.json
 	@TORTURE_KILLS=40 TORTURE_EVIDENCE=docs/evidence/torture.json $(BIN)/python -m pytest tests/torture $(ARGS)
 
+.PHONY: hostile
+hostile: $(STAMP) ## odd, broken and hostile peers against a node: floods, huge objects, 3000 fuzzed examples of each kind
+	@HOSTILE_FULL=1 REQUIRE_PEERS=1 $(BIN)/python -m pytest tests/hostile --timeout=1800 $(ARGS)
+
 .PHONY: parity
 parity: $(STAMP) ## balaitous against its published package on all of a real CT, half an hour; writes docs/evidence/parity.json
 	@PARITY_FULL=1 PARITY_EVIDENCE=docs/evidence/parity.json $(BIN)/python -m pytest tests/parity $(ARGS)
@@ -58,6 +62,7 @@ bench: $(STAMP) ## measure this machine and write docs/evidence: STUDY=<folder o
 	@$(BIN)/opacity-node bench load $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/load.json
 	@$(BIN)/opacity-node bench scale --evidence docs/evidence/scale.json
 	@$(BIN)/opacity-node bench infer $(if $(STUDY),"$(STUDY)") --evidence docs/evidence/infer.json
+	@$(BIN)/opacity-node bench receive --archived 1000000 --large 2 --large 4 --evidence docs/evidence/receive.json
 
 .PHONY: lock
 lock: $(STAMP) ## write requirements.lock anew from pyproject.toml; ARGS=--upgrade takes newer versions

@@ -34,6 +34,75 @@ def is_uid(value: str) -> bool:
     return len(value) <= 64 and _UID.fullmatch(value) is not None
 
 
+class PartFile:
+    """A file on its way to disk: nothing under its name until it is whole and durable.
+
+    Parameters
+    ----------
+    path : Path
+        Where it will lie; until then it lies beside it as ``.part``.
+
+    Attributes
+    ----------
+    path : Path
+        As given.
+    size : int
+        Bytes written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part = path.with_name(path.name + ".part")
+        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self.size = 0
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Append bytes; raises `OSError` if they cannot be written."""
+        view = memoryview(chunk)
+        while view:
+            written = os.write(self._descriptor, view)
+            self.size += written
+            view = view[written:]
+
+    def read(self, size: int, *, offset: int) -> bytes:
+        """Return what was written, as far as it goes."""
+        return os.pread(self._descriptor, size, offset)
+
+    def keep(self, path: Path | None = None) -> Path:
+        """Make it durable under its name, or under another one on the same file system.
+
+        Raises
+        ------
+        OSError
+            If it could not be made durable; it is absent, or whole if only its folder could not be synced.
+        """
+        path = path or self.path
+        try:
+            os.fsync(self._descriptor)
+            self._part.rename(path)
+        except OSError:
+            self.drop()
+            raise
+        self._close()
+        sync_folder(path.parent)
+        return path
+
+    def drop(self) -> None:
+        """Remove it, unless it was kept."""
+        if self._descriptor >= 0:
+            self._close()
+            self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+
 def write_durably(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file so that it is either absent or whole, also after a loss of power.
 
@@ -42,17 +111,13 @@ def write_durably(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     OSError
         If it could not be made durable; it is absent, or whole if only its folder could not be synced.
     """
-    part = path.with_name(path.name + ".part")
+    part = PartFile(path)
     try:
-        with part.open("wb", buffering=0) as file:
-            for chunk in chunks:
-                _write_all(file.fileno(), chunk)
-            os.fsync(file.fileno())
-        part.rename(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        for chunk in chunks:
+            part.write(chunk)
+        part.keep()
+    finally:
+        part.drop()
 
 
 class Hashed:
@@ -76,12 +141,6 @@ class Hashed:
             self.size += len(part)
             self.sha256.update(part)
             yield part
-
-
-def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def sync_folder(folder: Path) -> None:

@@ -93,6 +93,8 @@ class Study(Base):
     """Of the newest settled revision; 0 before the first."""
     decide_again: Mapped[bool] = mapped_column(default=False, server_default=false(), index=True)
     """Whether a person wants the settled study decided by the rules of now."""
+    to_catalogue: Mapped[int] = mapped_column(default=1, server_default="1", index=True)
+    """Changes since the catalogue read the study last; 0 where it is up to date."""
 
     series: Mapped[list["Series"]] = relationship(back_populates="study")
     revisions: Mapped[list["Revision"]] = relationship(back_populates="study", order_by="Revision.number")
@@ -121,6 +123,13 @@ class Instance(Base):
     __tablename__ = "instance"
     __table_args__ = (
         Index("ix_instance_series_id_role", "series_id", "role"),
+        Index(
+            "ix_instance_available",
+            "series_id",
+            "role",
+            sqlite_where=text("removed_at IS NULL"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
         Index(
             "uq_instance_current",
             "sop_instance_uid",
@@ -357,3 +366,113 @@ class CommitmentTransaction(Base):
     transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
     deadline: Mapped[datetime]
     """When the peer is asked again, in another transaction."""
+
+
+class CataloguedStudy(Base):
+    """What queries match of a study: its attributes as one of its instances says them, of the patient too."""
+
+    __tablename__ = "catalogued_study"
+    __table_args__ = (
+        Index(None, "patient_name_alphabetic"),
+        Index(None, "patient_name_ideographic"),
+        Index(None, "patient_name_phonetic"),
+        Index(None, "patient_id", "issuer_of_patient_id"),
+        Index(None, "patient_birth_date"),
+        Index(None, "study_date"),
+        Index(None, "accession_number"),
+    )
+
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"), primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    """Which says all of this."""
+    specific_character_set: Mapped[str]
+    """Of the instance; values are separated by backslashes."""
+    patient_name: Mapped[str]
+    patient_name_alphabetic: Mapped[str]
+    """The first component group, folded: names match whatever their case and accents."""
+    patient_name_ideographic: Mapped[str]
+    patient_name_phonetic: Mapped[str]
+    patient_id: Mapped[str]
+    issuer_of_patient_id: Mapped[str]
+    patient_birth_date: Mapped[str]
+    patient_sex: Mapped[str]
+    study_date: Mapped[str]
+    study_time: Mapped[str]
+    accession_number: Mapped[str]
+    study_identifier: Mapped[str]
+    """Study ID (0020,0010)."""
+    study_description: Mapped[str]
+    referring_physician_name: Mapped[str]
+    referring_physician_name_alphabetic: Mapped[str]
+
+    study: Mapped[Study] = relationship()
+
+
+class CataloguedSeries(Base):
+    """What queries match of a series, received or made here."""
+
+    __tablename__ = "catalogued_series"
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"), Index(None, "series_instance_uid"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id"))
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    instance_id: Mapped[int | None] = mapped_column(ForeignKey("instance.id"))
+    """Which says all of this, unless a result does."""
+    result_id: Mapped[int | None] = mapped_column(ForeignKey("result.id"))
+    series_number: Mapped[int | None]
+    modality: Mapped[str]
+    series_description: Mapped[str]
+    body_part_examined: Mapped[str]
+    protocol_name: Mapped[str]
+    series_date: Mapped[str]
+    series_time: Mapped[str]
+
+
+class CommitmentRequest(Base):
+    """What a peer asked us to keep, in one transaction."""
+
+    __tablename__ = "commitment_request"
+    __table_args__ = (UniqueConstraint("calling_ae_title", "transaction_uid"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    transaction_uid: Mapped[str] = mapped_column(String(64))
+    association_id: Mapped[str]
+    received_at: Mapped[datetime]
+    examined: Mapped[bool] = mapped_column(default=False)
+    """Whether every object was looked for on disk."""
+    failures: Mapped[int] = mapped_column(default=0)
+    """Reports in a row that did not arrive."""
+    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When it is worked on next; None once it was reported, or given up."""
+
+    objects: Mapped[list["CommitmentObject"]] = relationship(order_by="CommitmentObject.position")
+
+
+class CommitmentObject(Base):
+    """An object that a peer asked us to keep."""
+
+    __tablename__ = "commitment_object"
+
+    request_id: Mapped[int] = mapped_column(ForeignKey("commitment_request.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    failure_reason: Mapped[int | None] = mapped_column(default=None)
+    """Of (0008,1197): why it is not kept, once that is known."""
+
+
+class Promise(Base):
+    """An instance that we told a peer we keep; retention leaves it until another peer keeps it."""
+
+    __tablename__ = "promise"
+
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"), primary_key=True)
+    promised_at: Mapped[datetime]
+    transaction_uid: Mapped[str | None] = mapped_column(String(64), default=None, index=True)
+    """Of the newest question whether another peer keeps it."""
+    ask_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When another peer may be asked again."""
+    confirmed_at: Mapped[datetime | None] = mapped_column(default=None)
+    """When another peer said that it keeps it."""

@@ -27,6 +27,7 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
 BUSY_TIMEOUT_S = 10
+_QUERIES_AT_ONCE = 4
 DATABASE_SUFFIXES = ("", "-wal", "-shm")
 """Of the files that are one database while it is in use."""
 _NETWORK_FILE_SYSTEMS = frozenset(
@@ -51,17 +52,22 @@ class Database:
         SQLAlchemy URL; SQLite unless an installation says otherwise.
     busy_timeout_s : float
         How long a transaction waits for a lock that another process holds.
+    for_queries : bool
+        Whether it only reads, on few connections: whoever asks much waits for himself.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S, for_queries: bool = False) -> None:
         # Errors are logged, and parameters hold patients' names.
-        self.engine: Engine = create_engine(url, hide_parameters=True)
+        pool = {"pool_size": _QUERIES_AT_ONCE, "max_overflow": 0, "pool_timeout": busy_timeout_s} if for_queries else {}
+        self.engine: Engine = create_engine(url, hide_parameters=True, **pool)
         self._files: _OpenFiles | None = None
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", lambda connection, _: _configure_sqlite(connection, busy_timeout_s))
             if self.engine.url.database not in {None, "", ":memory:"}:
                 self._watch_files(Path(self.engine.url.database))
             event.listen(self.engine, "begin", _begin_sqlite)
+            if for_queries:
+                event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
         self._writing = sessionmaker(self.engine.execution_options(writes=True), expire_on_commit=False)
 

@@ -7,9 +7,10 @@ PS3.8 7.1 A-ASSOCIATE, 9.3.4 A-ASSOCIATE-RJ.
 
 import contextlib
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import DimseServiceType
 from pynetdicom.events import Event, EventHandlerType
-from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification
+from pynetdicom.pdu_primitives import P_DATA, MaximumLengthNotification, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 MAX_CONTEXTS = 128
@@ -51,6 +52,10 @@ class Peer:
     ae_title: str
     our_ae_title: str
     timeout_s: float = 30.0
+    context: Callable[[], ssl.SSLContext] | None = None
+    """Makes what it is called with over TLS; raises `OSError` if it cannot. None calls without."""
+    certificate_name: str = ""
+    """What its certificate must be for."""
 
     def __str__(self) -> str:
         return f"{self.ae_title} at {self.host}:{self.port}"
@@ -97,6 +102,7 @@ def associate(
     *,
     lines: Lines | None = None,
     handlers: Sequence[EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """Hold an association with a peer, and release it at the end.
 
@@ -110,6 +116,8 @@ def associate(
         Through which the connection can be cut.
     handlers : sequence
         pynetdicom's event handlers.
+    roles : sequence
+        Role selections to propose.
 
     Yields
     ------
@@ -123,6 +131,10 @@ def associate(
     """
     lines = lines or Lines()
     call = _Call(peer)
+    try:
+        tls = (peer.context(), peer.certificate_name) if peer.context else None
+    except OSError as error:
+        raise NoAssociationError(str(error)) from error
     entity = AE(ae_title=peer.our_ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
     entity.maximum_pdu_size = _MAX_PDU
@@ -135,7 +147,13 @@ def associate(
     ]
     try:
         association = entity.associate(
-            peer.host, peer.port, contexts=list(contexts[:MAX_CONTEXTS]), ae_title=peer.ae_title, evt_handlers=bindings
+            peer.host,
+            peer.port,
+            contexts=list(contexts[:MAX_CONTEXTS]),
+            ae_title=peer.ae_title,
+            evt_handlers=bindings,
+            ext_neg=list(roles),
+            tls_args=tls,
         )
     except OSError as error:  # a name that cannot be resolved
         raise NoAssociationError(f"{peer.host}: {error.strerror}; correct host of the destination") from error
@@ -144,7 +162,7 @@ def associate(
         if not association.is_established and not (association.rejected_contexts and not association.accepted_contexts):
             raise NoAssociationError(call.failure(association))
         _give_answers_back(association)
-        _pace(association)
+        pace(association)
         yield association
     finally:
         if association.is_established:
@@ -183,6 +201,11 @@ class _Call:
                 f"{self._peer} took the connection but gave no association within {self._peer.timeout_s:g} s, or hung "
                 "up; is it a DICOM peer, and well?"
             )
+        if self._peer.context is not None:
+            return (
+                f"{self._peer} cannot be reached by TLS; is it up, is that its port for TLS, does it take our "
+                f"certificate, and is its own for {self._peer.certificate_name} and of the ca in [dicom.tls]?"
+            )
         return f"{self._peer} cannot be reached; is it up, and are host and port of the destination right?"
 
 
@@ -203,12 +226,13 @@ def _give_answers_back(association: Association) -> None:
     setattr(association, "_serve_request", serve_request)  # noqa: B010 - mypy lets no method be assigned
 
 
-def _pace(association: Association) -> None:
+def pace(association: Association) -> None:
     """Have a sender wait for the line: pynetdicom takes an object of any size into memory, faster than it leaves.
 
     A peer that sets no limit would be sent all of an object in one message.
     """
-    for item in association.acceptor.user_information:
+    peer = association.requestor if association.is_acceptor else association.acceptor
+    for item in peer.user_information:
         if isinstance(item, MaximumLengthNotification):
             item.maximum_length_received = min(item.maximum_length_received or _MAX_PDU, _MAX_PDU)
     provider = association.dul
@@ -218,7 +242,8 @@ def _pace(association: Association) -> None:
         return bool(provider.state_machine.current_state == _DATA_TRANSFER)
 
     def send_pdu(primitive: Any) -> None:  # noqa: ANN401 - pynetdicom's type of it is private
-        while provider.to_provider_queue.qsize() >= _MOST_WAITING and is_open():
+        empties_it = threading.current_thread() is provider
+        while provider.to_provider_queue.qsize() >= _MOST_WAITING and is_open() and not empties_it:
             time.sleep(_LINE_PAUSE_S)
         if is_open() or not isinstance(primitive, P_DATA):  # nobody would ever take data of a dead line off the queue
             send(primitive)

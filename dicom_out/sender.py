@@ -7,6 +7,7 @@ References
 PS3.4 B.2.3 Storage statuses; PS3.7 9.3.1 C-STORE, C Status codes.
 """
 
+import itertools
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,7 @@ import pydicom
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
 from pynetdicom.association import Association
-from pynetdicom.presentation import build_context
+from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_out.association import Lines, NoAssociationError, Peer, associate
 from dicom_out.part10 import inflate, is_deflated
@@ -29,6 +30,7 @@ __all__ = ["Peer", "SendOutcome", "SendState", "Sender", "connect", "echo", "sen
 _VERIFICATION = "1.2.840.10008.1.1"
 _DUPLICATE_SOP_INSTANCE = 0x0111
 _SLOWEST_BYTES_PER_S = 100_000
+_MESSAGE_IDS = 65535
 # The file's own bytes are sent, not a data set decoded and encoded again.
 _config.STORE_SEND_CHUNKED_DATASET = True
 
@@ -50,6 +52,16 @@ class SendState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Originator:
+    """Who asked for a sub-operation of a retrieval (PS3.7 9.1.1.1.6)."""
+
+    message_id: int
+    """Of the request; sub-operations have others."""
+    ae_title: str | None = None
+    """Of a C-MOVE's peer, which the destination is told."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SendOutcome:
     """What became of one file."""
 
@@ -68,12 +80,26 @@ class Sender:
         As `associate` returns it.
     peer : Peer
         At its other end.
+    contexts : sequence of PresentationContext or None
+        On which may be sent; None takes all that were accepted.
+    originator : Originator or None
+        Whose sub-operations these are.
     """
 
-    def __init__(self, association: Association, peer: Peer) -> None:
+    def __init__(
+        self,
+        association: Association,
+        peer: Peer,
+        *,
+        contexts: Sequence[PresentationContext] | None = None,
+        originator: Originator | None = None,
+    ) -> None:
         self._association = association
         self._peer = peer
-        self._accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in association.accepted_contexts}
+        accepted = association.accepted_contexts if contexts is None else contexts
+        self._accepted = {(str(cx.abstract_syntax), str(cx.transfer_syntax[0])) for cx in accepted}
+        self._originator = originator
+        self._message_ids = (n % _MESSAGE_IDS + 1 for n in itertools.count())
 
     def store(self, path: Path) -> SendOutcome:
         """Send one file and wait for the answer; never raises for what the peer or the network does."""
@@ -105,7 +131,17 @@ class Sender:
     def _store(self, path: Path, sent: Path) -> SendOutcome:
         # pynetdicom's limit for the answer begins before the last bytes have left; a slow line needs more.
         self._association.dimse_timeout = self._peer.timeout_s + sent.stat().st_size / _SLOWEST_BYTES_PER_S
-        status = self._association.send_c_store(sent)
+        originator = self._originator
+        message_id = next(self._message_ids)
+        if originator is not None and message_id == originator.message_id:
+            message_id = next(self._message_ids)
+        moves = originator is not None and originator.ae_title is not None
+        status = self._association.send_c_store(
+            sent,
+            msg_id=message_id,
+            originator_aet=originator.ae_title if originator and moves else None,
+            originator_id=originator.message_id if originator and moves else None,
+        )
         if "Status" not in status:
             return SendOutcome(
                 path=path,
@@ -117,7 +153,9 @@ class Sender:
 
 
 @contextmanager
-def connect(paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None) -> Iterator[Sender]:
+def connect(
+    paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None, originator: Originator | None = None
+) -> Iterator[Sender]:
     """Open an association that can carry these files.
 
     Parameters
@@ -128,6 +166,8 @@ def connect(paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None) ->
         Takes them.
     lines : Lines or None
         Through which the connection can be cut.
+    originator : Originator or None
+        Whose sub-operations these are.
 
     Raises
     ------
@@ -136,7 +176,7 @@ def connect(paths: Sequence[Path], peer: Peer, *, lines: Lines | None = None) ->
     """
     kinds = sorted({way for path in paths for way in _ways(*_kind(path))})
     with associate(peer, [build_context(*kind) for kind in kinds], lines=lines) as association:
-        yield Sender(association, peer)
+        yield Sender(association, peer, originator=originator)
 
 
 def send(paths: Sequence[Path], peer: Peer) -> Iterator[SendOutcome]:

@@ -48,6 +48,12 @@ class Associations:
         with self._lock:
             self._open[event.assoc.name] = _Traffic(opened_s=now, last_s=now)
 
+    def heard(self, association: str) -> None:
+        """Take note that an association is not idle: a large instance may come for minutes."""
+        with self._lock:
+            if traffic := self._open.get(association):
+                traffic.last_s = self._clock()
+
     def received(self, association: str, study_instance_uid: str) -> None:
         """Count an instance that was stored; its association may have ended since."""
         with self._lock:

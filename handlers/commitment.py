@@ -95,8 +95,3 @@ class CommitmentHandler:
         if known is None:
             return ReportStatus.PROCESSING_FAILURE
         return ReportStatus.SUCCESS if known else ReportStatus.INVALID_ARGUMENT
-
-
-def refuse_request(_event: Event) -> tuple[int, None]:
-    """Answer a request (N-ACTION) that we commit ourselves: we offer no such service (0x0122)."""
-    return 0x0122, None

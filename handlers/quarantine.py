@@ -6,11 +6,10 @@ sender still has them: when the quota is reached the oldest go.
 
 import logging
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
 from db.faults import Trouble
-from db.files import new_spool_name, write_durably
+from db.files import PartFile, new_spool_name, write_durably
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +32,28 @@ class Quarantine:
         self._lock = threading.Lock()
         self._trouble = Trouble("what is refused cannot be kept in quarantine", logger)
 
-    def keep(self, chunks: Iterable[bytes | memoryview], *, size: int, reason: str) -> Path | None:
+    def keep(self, file: PartFile, *, reason: str) -> Path | None:
         """Keep refused bytes and why.
+
+        Parameters
+        ----------
+        file : PartFile
+            On the same file system.
+        reason : str
+            For a person to read.
 
         Returns
         -------
         Path or None
-            Where they are; None if they were too large or could not be written.
+            Where they are; None if they were too large or could not be kept, then they lie where they were.
         """
-        if size > self._quota_bytes:
+        if file.size > self._quota_bytes:
             return None
         path = self._folder / new_spool_name()
         with self._lock:
             try:
-                self._make_room(size)
-                write_durably(path, chunks)
+                self._make_room(file.size)
+                file.keep(path)
                 self._explain(path, reason)
             except OSError as error:
                 if not self._trouble.met(error):

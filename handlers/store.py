@@ -1,89 +1,29 @@
-"""C-STORE: the bytes as they came, onto stable storage, and only then success.
+"""C-STORE: the bytes as they come, onto stable storage, and only then success.
 
-The data set is neither decoded nor changed. Its circumstances travel in the file meta information of the spool file
-(PS3.10 7.1 has elements for most of them), so that one file, written once and fsynced once, holds all that is known
-of a receipt.
+The data set is neither decoded nor changed, and never held: it goes into its file as it arrives. What turns out not to
+fit is moved into quarantine, what breaks off is removed.
 
 References
 ----------
-PS3.4 B Storage Service Class; PS3.10 7.1 File Meta Information.
+PS3.4 B Storage Service Class.
 """
 
-import json
+import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
-from pynetdicom.events import Event
 
 from db.faults import Trouble
-from db.files import Storage, is_uid, new_spool_name, write_durably
+from db.files import PartFile, Storage, is_uid, new_spool_name
 from handlers.association import Associations
-from handlers.identity import Identity, UnreadableDataSetError, WrongIdentityError, scan
+from handlers.identity import SCAN_LIMIT, Identity, UnreadableDataSetError, WrongIdentityError, scan
 from handlers.quarantine import Quarantine
+from handlers.receipt import Receipt
 from handlers.space import DiskSpace
 from handlers.status import StoreStatus
 
 logger = logging.getLogger(__name__)
 
 _OVER_AFTER_S = 5.0
-CIRCUMSTANCES_CREATOR_UID = UID("2.25.269105341867354891254817930215874120457")
-"""Private Information Creator UID (0002,0100) of the circumstances below."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
-    """One C-STORE request and how it came."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: UID
-    calling_ae_title: str
-    called_ae_title: str
-    peer_address: str
-    association_id: str
-    data_set: memoryview
-
-    @classmethod
-    def from_event(cls, event: Event) -> "Receipt":
-        """Take a pynetdicom C-STORE event apart."""
-        request: Any = event.request
-        requestor = event.assoc.requestor
-        return cls(
-            sop_class_uid=str(request.AffectedSOPClassUID or ""),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID or ""),
-            transfer_syntax_uid=UID(event.context.transfer_syntax),
-            calling_ae_title=str(requestor.ae_title).strip(),
-            called_ae_title=str(requestor.primitive.called_ae_title if requestor.primitive else "").strip(),
-            peer_address=str(requestor.address),
-            association_id=event.assoc.name,
-            data_set=request.DataSet.getbuffer() if request.DataSet else memoryview(b""),
-        )
-
-    def file_header(self) -> bytes:
-        """Return preamble, prefix and file meta information of a DICOM file that holds the data set."""
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(self.sop_instance_uid)
-        meta.TransferSyntaxUID = self.transfer_syntax_uid
-        meta.SourceApplicationEntityTitle = self.calling_ae_title
-        meta.SendingApplicationEntityTitle = self.calling_ae_title
-        meta.ReceivingApplicationEntityTitle = self.called_ae_title
-        meta.PrivateInformationCreatorUID = CIRCUMSTANCES_CREATOR_UID
-        circumstances = json.dumps({"peer_address": self.peer_address, "association_id": self.association_id}).encode()
-        meta.PrivateInformation = circumstances + b" " * (len(circumstances) % 2)
-        buffer = DicomBytesIO()
-        buffer.write(b"\0" * 128 + b"DICM")
-        write_file_meta_info(buffer, meta, enforce_standard=True)
-        return buffer.getvalue()
-
-
 _REFUSALS = {
     UnreadableDataSetError: (StoreStatus.CANNOT_UNDERSTAND, "Send the instance again as it was made, whole."),
     WrongIdentityError: (
@@ -91,6 +31,10 @@ _REFUSALS = {
         "Correct it where the instance was made or changed, and send it again.",
     ),
 }
+
+
+class NoRoomError(Exception):
+    """The disk has no room for what comes; said and counted where that was found out."""
 
 
 class StoreHandler:
@@ -128,49 +72,127 @@ class StoreHandler:
         self._associations = associations
         self._on_spooled = on_spooled
 
-    def __call__(self, event: Event) -> int:
-        """Return the status for a C-STORE request; never raises."""
-        try:
-            return self._store(Receipt.from_event(event))
-        except Exception as error:  # the DIMSE edge: the peer must get a status, whatever failed
-            if not self._trouble.met(error):
-                logger.exception("C-STORE failed", extra={"action": "store", "association": event.assoc.name})
-            self._associations.refused(event.assoc.name)
-            return StoreStatus.OUT_OF_RESOURCES
+    def begin(self, receipt: Receipt) -> "Reception":
+        """Return what takes the data set of a C-STORE request; never raises."""
+        return Reception(receipt, self)
 
-    def _store(self, receipt: Receipt) -> int:
-        if not self._space.take(len(receipt.data_set)):
-            self._associations.refused(receipt.association_id)
-            return StoreStatus.OUT_OF_RESOURCES
+    def open(self, receipt: Receipt) -> tuple[PartFile, int]:
+        """Begin a file in the spool; return it with the length of its header."""
+        header = receipt.file_header_or_nothing()
+        file = PartFile(self._storage.spool / new_spool_name())
         try:
-            identity = _checked_identity(receipt)
+            file.write(header)
+        except BaseException:
+            file.drop()
+            raise
+        return file, len(header)
+
+    def write(self, receipt: Receipt, file: PartFile, chunk: memoryview) -> None:
+        """Append what came.
+
+        Raises
+        ------
+        NoRoomError
+            If less would be left on the disk than is to be left.
+        OSError
+            If it cannot be written.
+        """
+        self._associations.heard(receipt.caller.association_id)
+        if not self._space.take(len(chunk)):
+            raise NoRoomError
+        file.write(chunk)
+
+    def keep(self, receipt: Receipt, file: PartFile, data_set_at: int) -> StoreStatus:
+        """Make a whole data set durable, or refuse it; return the answer."""
+        try:
+            # One byte more than is scanned tells whether that is all.
+            identity = _checked_identity(receipt, memoryview(file.read(SCAN_LIMIT + 1, offset=data_set_at)))
         except (UnreadableDataSetError, WrongIdentityError) as error:
-            return self._refuse(receipt, error)
-        write_durably(self._storage.spool / new_spool_name(), (receipt.file_header(), receipt.data_set))
+            return self._refuse(receipt, file, error)
+        file.keep()
         self._trouble.end()
-        self._associations.received(receipt.association_id, identity.study_instance_uid)
+        self._associations.received(receipt.caller.association_id, identity.study_instance_uid)
         self._on_spooled()
         return StoreStatus.SUCCESS
 
-    def _refuse(self, receipt: Receipt, error: UnreadableDataSetError | WrongIdentityError) -> int:
+    def fail(self, receipt: Receipt, error: Exception) -> StoreStatus:
+        """Tell of an instance that could not be kept; return the answer."""
+        association = receipt.caller.association_id
+        if not isinstance(error, NoRoomError) and not self._trouble.met(error):
+            logger.error("C-STORE failed", exc_info=error, extra={"action": "store", "association": association})
+        self._associations.refused(association)
+        return StoreStatus.OUT_OF_RESOURCES
+
+    def _refuse(
+        self, receipt: Receipt, file: PartFile, error: UnreadableDataSetError | WrongIdentityError
+    ) -> StoreStatus:
         status, remedy = _REFUSALS[type(error)]
-        self._associations.refused(receipt.association_id)
-        kept: Path | None = self._quarantine.keep(
-            (_header_or_nothing(receipt), receipt.data_set), size=len(receipt.data_set), reason=f"{error}. {remedy}"
-        )
+        self._associations.refused(receipt.caller.association_id)
+        kept = self._quarantine.keep(file, reason=f"{error}. {remedy}")
         logger.warning(
             "refused an instance from %s with 0x%04X: %s; %s",
-            receipt.calling_ae_title,
+            receipt.caller.calling_ae_title,
             status,
             error,
             f"kept as quarantine/{kept.name}" if kept else "not kept, the quarantine is full",
-            extra={"action": "store", "association": receipt.association_id},
+            extra={"action": "store", "association": receipt.caller.association_id},
         )
         return status
 
 
-def _checked_identity(receipt: Receipt) -> Identity:
-    identity = scan(receipt.data_set, receipt.transfer_syntax_uid)
+class Reception:
+    """One data set on its way into the spool; nothing of it raises, whatever fails.
+
+    Parameters
+    ----------
+    receipt : Receipt
+        Of the request.
+    handler : StoreHandler
+        Whose storage takes it.
+    """
+
+    def __init__(self, receipt: Receipt, handler: StoreHandler) -> None:
+        self._receipt = receipt
+        self._handler = handler
+        self._file: PartFile | None = None
+        self._data_set_at = 0
+        self._failure: Exception | None = None
+        try:
+            self._file, self._data_set_at = handler.open(receipt)
+        except Exception as error:  # noqa: BLE001 - the DIMSE edge: the peer must get a status, whatever failed
+            self._failure = error
+
+    def write(self, chunk: memoryview) -> None:
+        """Take the next bytes; once they could not be kept, the rest is passed over."""
+        if self._file is None:
+            return
+        try:
+            self._handler.write(self._receipt, self._file, chunk)
+        except Exception as error:  # noqa: BLE001 - the DIMSE edge, see above
+            self._failure = error
+            self.abandon()
+
+    def finish(self) -> StoreStatus:
+        """Return the answer for the whole data set."""
+        try:
+            if self._file is None:
+                return self._handler.fail(self._receipt, self._failure or NoRoomError())
+            return self._handler.keep(self._receipt, self._file, self._data_set_at)
+        except Exception as error:  # noqa: BLE001 - the DIMSE edge, see above
+            return self._handler.fail(self._receipt, error)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove what came, unless it was kept; nothing of it was acknowledged."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # a file that cannot be removed goes when the node starts again
+                file.drop()
+
+
+def _checked_identity(receipt: Receipt, data_set: memoryview) -> Identity:
+    identity = scan(data_set, receipt.transfer_syntax_uid)
     if identity.sop_class_uid and identity.sop_class_uid != receipt.sop_class_uid:
         raise WrongIdentityError("SOPClassUID is not the one of the C-STORE request")
     if identity.sop_instance_uid and identity.sop_instance_uid != receipt.sop_instance_uid:
@@ -180,11 +202,3 @@ def _checked_identity(receipt: Receipt) -> Identity:
         if not is_uid(value):
             raise WrongIdentityError(f"{keyword} of the C-STORE request is not a UID")
     return identity
-
-
-def _header_or_nothing(receipt: Receipt) -> bytes:
-    """Return a file header, or nothing where the command's own UIDs are unfit for one."""
-    try:
-        return receipt.file_header()
-    except (AttributeError, ValueError):
-        return b""

@@ -21,7 +21,7 @@ from pydantic_settings import (
 )
 
 from inference.card import SettingValue
-from node.contradictions import contradictions
+from node.contradictions import contradictions, unbelieved
 from node.fields import IN_WORDS
 from node.rules import Rule, When
 from node.sections import (
@@ -30,14 +30,18 @@ from node.sections import (
     EngineSettings,
     Log,
     Outbox,
+    QueryRetrieve,
     Results,
     Retention,
     Settle,
+    StorageCommitment,
     StorageSettings,
 )
 
 DEFAULT_FILE = Path("config.toml")
 _ENVIRONMENT_PREFIX = "OPACITY_NODE_"
+_SECRET = ("dicom", "users")
+"""Where a wrong value may be a passcode."""
 
 
 class ConfigError(Exception):
@@ -58,6 +62,8 @@ class Config(BaseSettings):
     results: Results = Results()
     outbox: Outbox = Outbox()
     retention: Retention = Retention()
+    query_retrieve: QueryRetrieve = QueryRetrieve()
+    storage_commitment: StorageCommitment = StorageCommitment()
     log: Log = Log()
     pipelines: Mapping[str, Mapping[str, SettingValue]] = {}
     destinations: tuple[Destination, ...] = (
@@ -70,8 +76,9 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        given = self.model_dump(include={"destinations", "rules"})
-        if problems := contradictions(given["destinations"], given["rules"], self.pipelines):
+        given = self.model_dump(include={"dicom", "destinations", "rules"})
+        problems = contradictions(given["destinations"], given["rules"], self.pipelines)
+        if problems := [*problems, *unbelieved(given["destinations"], given["dicom"])]:
             raise ValueError("; ".join(problems))
         return self
 
@@ -127,7 +134,10 @@ def load(path: Path | None = None) -> Config:
     storage = config.storage.model_copy(
         update={"path": base / config.storage.path, "weights": base / config.storage.weights}
     )
-    return config.model_copy(update={"storage": storage})
+    tls = config.dicom.tls
+    files = {name: base / file for name in ("certificate", "key", "ca") if (file := getattr(tls, name))}
+    dicom = config.dicom.model_copy(update={"tls": tls.model_copy(update=files)})
+    return config.model_copy(update={"storage": storage, "dicom": dicom})
 
 
 def _read(file: Path | None, given: dict[str, Any]) -> Config:
@@ -168,6 +178,8 @@ def _complaints(error: ValidationError, given: dict[str, Any], file: Path | None
     tables = (_tables(given, "destinations"), _tables(given, "rules"))
     for problem in contradictions(*tables, pipelines if isinstance(pipelines, dict) else {}):
         yield f"{source}: {problem}"
+    for problem in unbelieved(tables[0], given.get("dicom")):
+        yield f"{source}: {problem}"
 
 
 def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
@@ -176,7 +188,8 @@ def _explain(detail: ErrorDetails, given: dict[str, Any]) -> str:
     message = words % detail.get("ctx", {}) if words else detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = _unknown(detail["loc"], otherwise=message)
-    value = "" if isinstance(detail["input"], dict | list | BaseModel) else f" = {detail['input']!r}"
+    is_told = not isinstance(detail["input"], dict | list | BaseModel) and detail["loc"][:2] != _SECRET
+    value = f" = {detail['input']!r}" if is_told else ""
     return f"{place}{value}: {message}{_whose(detail['loc'], given)}"
 
 

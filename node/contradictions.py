@@ -24,6 +24,19 @@ def contradictions(destinations: Sequence[Table], rules: Sequence[Table], pipeli
     return [*found, *_of_pipelines(pipelines)]
 
 
+def unbelieved(destinations: Sequence[Table], dicom: object) -> Iterator[str]:
+    """Yield destinations that are called over TLS where nothing says whose certificates to believe."""
+    tls = dicom.get("tls") if isinstance(dicom, Mapping) else None
+    if isinstance(tls, Mapping) and tls.get("ca"):
+        return
+    for index, table in enumerate(destinations):
+        if table.get("tls"):
+            yield (
+                f"destinations[{index}].tls: destination {table.get('name')!r} has tls = true, but [dicom.tls] has no "
+                "ca, by which its certificate is checked; give it"
+            )
+
+
 def _doubled(section: str, tables: Sequence[Table]) -> Iterator[str]:
     counts = Counter(name for table in tables if isinstance(name := table.get("name"), str))
     for name, count in counts.items():

@@ -1,11 +1,14 @@
 """The kinds of values that settings have, each with what to do about a wrong one."""
 
 import importlib
+import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from handlers import passcodes
 
 MATCHED_CHARACTERS = 64
 """Of a value that a pattern is searched in: as many as a description may have (LO, PS3.5 6.2)."""
@@ -72,6 +75,26 @@ def _ae_title(value: str) -> str:
     if not 1 <= len(stripped) <= 16 or "\\" in stripped or not stripped.isascii() or not stripped.isprintable():
         raise ValueError("an AE title has 1 to 16 printable ASCII characters and no backslash")
     return stripped
+
+
+def _allowed_ae_title(value: str) -> str:
+    ae_title, at, network = value.rpartition("@")
+    if not at:
+        return _ae_title(value)
+    if "/" not in network and not network.replace(".", "").isdigit() and ":" not in network:
+        return _ae_title(value)
+    return f"{_ae_title(ae_title)}@{_network(network)}"
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value.strip()))
+    except ValueError as error:
+        raise ValueError(f"{error}; give a network such as 10.1.0.0/16, or an address") from error
+
+
+def _passcode(value: str) -> str:
+    return passcodes.check(value) if value else value
 
 
 def _pattern(value: Any) -> re.Pattern[str]:  # noqa: ANN401 - whatever the file says
@@ -143,7 +166,13 @@ def _priority(value: Any) -> Any:  # noqa: ANN401 - whatever the file says
 
 
 AETitle = Annotated[str, AfterValidator(_ae_title)]
+AllowedAETitle = Annotated[str, AfterValidator(_allowed_ae_title)]
+"""An AE title, or one and the network that it may call from: ``CT1@10.1.0.0/16``."""
+NetworkText = Annotated[str, AfterValidator(_network)]
+Passcode = Annotated[str, AfterValidator(_passcode)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PortOrOff = Annotated[int, Field(ge=0, le=65535)]
+"""0 is off."""
 Seconds = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$", max_length=64)]
 Pattern = Annotated[re.Pattern[str], BeforeValidator(_pattern)]

@@ -18,13 +18,16 @@ from dicom_out.sender import Peer, echo
 from inference.wording import counted
 from node.config import Config
 from node.problems import Problem, Severity
+from node.refused import RefusedReport, last_refused
 from node.retention import RetentionReport, last_report
 from node.storage_health import storage_problems
+from node.tls import greets
 
 _DELIVERY_LATE = timedelta(minutes=10)
 _DESTINATION_FAILS = timedelta(minutes=2)
 _DESTINATION_DEAD = timedelta(hours=1)
 _NAMED = 3
+_ANSWER_S = 5.0
 
 
 # What failed goes nowhere without a person; what a destination cannot take is a matter of its kind.
@@ -43,6 +46,8 @@ class Health:
     problems: list[Problem]
     retention: RetentionReport | None = None
     """None before the first pass."""
+    refused: RefusedReport | None = None
+    """Connections and associations; None where no node ran."""
     failing: list[str] = field(default_factory=list)
     """Destinations that fail for a shorter time than a monitor is told of; a person is told at once."""
 
@@ -94,20 +99,22 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         studies=studies,
         problems=problems,
         retention=last_report(storage),
+        refused=last_refused(storage),
         failing=[_said(trouble) for trouble in failing if not _is_problem(trouble)],
     )
 
 
 def answers(config: Config) -> bool:
-    """Say whether a node answers where this configuration has it listen."""
+    """Say whether a node answers where this configuration has it listen.
+
+    It is called by its own AE title, by which this machine may always ask. Over TLS a greeting is enough: whether our
+    certificate is also good to call with, is the matter of those who issued it.
+    """
+    dicom, host = config.dicom, _reachable(config.dicom.host)
+    if not dicom.port:
+        return greets(host, dicom.tls_port, timeout_s=_ANSWER_S)
     return echo(
-        Peer(
-            host=_reachable(config.dicom.host),
-            port=config.dicom.port,
-            ae_title=config.dicom.ae_title,
-            our_ae_title=next(iter(config.dicom.calling_ae_titles), "STATUS"),
-            timeout_s=5,
-        )
+        Peer(host=host, port=dicom.port, ae_title=dicom.ae_title, our_ae_title=dicom.ae_title, timeout_s=_ANSWER_S)
     )
 
 
@@ -121,7 +128,7 @@ def _service_problems(config: Config, answering: bool) -> list[Problem]:
     return [
         Problem(
             severity=Severity.CRITICAL,
-            message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port}; "
+            message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port or config.dicom.tls_port}; "
             "start it with `opacity-node serve`",
         )
     ]

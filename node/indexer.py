@@ -7,7 +7,6 @@ pass moves. Every step can be repeated.
 import hashlib
 import json
 import logging
-import mmap
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -40,6 +39,7 @@ _TELLING = {
     Intake.RESTORED: "came again after they had been removed",
     Intake.OWN_RESULT: "are results of ours that came back; they are kept and not used",
 }
+_CHUNK = 1 << 20
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
 
@@ -266,9 +266,13 @@ def _hashes(path: Path, dataset_at: int, pixels_at: int) -> tuple[str, str]:
     """
     size = path.stat().st_size
     pixels_at = pixels_at if dataset_at < pixels_at < size else dataset_at
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as view,
-    ):
-        return hashlib.sha256(view[dataset_at:]).hexdigest(), hashlib.sha256(view[pixels_at:]).hexdigest()
+    whole, pixels = hashlib.sha256(), hashlib.sha256()
+    chunk = memoryview(bytearray(min(size, _CHUNK)))
+    with path.open("rb", buffering=0) as file:  # not mapped: what is mapped counts as memory of this process
+        at = file.seek(dataset_at)
+        while read := file.readinto(chunk):
+            whole.update(chunk[:read])
+            if at + read > pixels_at:
+                pixels.update(chunk[max(0, pixels_at - at) : read])
+            at += read
+    return whole.hexdigest(), pixels.hexdigest()

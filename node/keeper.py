@@ -16,6 +16,7 @@ from db import schema
 from db.faults import is_damage
 from db.session import Database, DatabaseGoneError
 from handlers.commitment import CommitmentReport
+from handlers.commitment_request import CommitmentRequest
 from node.config import Config
 from node.rebuild import Condition, examine
 from node.work import Site, Work
@@ -78,6 +79,20 @@ class Keeper:
         """Record durably what a destination reports to keep; say whether it was asked, None while that is unknown."""
         work = self._work
         return None if work is None else work.confirmed(report)
+
+    def asked_to_keep(self, request: CommitmentRequest) -> bool:
+        """Record durably what a peer asks us to keep; say whether that could be done."""
+        work = self._work
+        if work is None:
+            return False
+        self._site.open_associations.add(request.association)
+        work.asked_to_keep(request)
+        return True
+
+    def queries(self) -> Database | None:
+        """Return the database as queries read it; None while there is none."""
+        work = self._work
+        return None if work is None else work.queries
 
     def stop(self, *, grace_s: float) -> None:
         """End the work, for good."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from handlers.callers import AllowedCaller
 from inference.weights import manifest
 from inference.weights.shelf import Shelf, State
 from node.config import Config
@@ -31,7 +32,7 @@ def unmet(rules: Sequence[Rule], folder: Path) -> list[str]:
 
 def unheard(config: Config) -> list[str]:
     """Say which destinations are asked to confirm storage and may not call us to do so."""
-    known = config.dicom.calling_ae_titles
+    known = {AllowedCaller.of(text).ae_title for text in config.dicom.calling_ae_titles}
     return [
         f"destination {destination.name} has storage_commitment = true, but {destination.ae_title} is not in "
         "dicom.calling_ae_titles: if it reports on an association of its own, it is rejected. Add it there"

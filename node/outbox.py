@@ -27,6 +27,7 @@ from node.config import Config
 from node.retries import Backoff, arrived, ends_round, judge, meaning
 from node.rounds import Rounds
 from node.sections import Destination
+from node.tls import client_context
 from node.wanted import wanted
 
 logger = logging.getLogger(__name__)
@@ -168,7 +169,7 @@ class Outbox:
         if destination is None or not destination.storage_commitment:
             self._commitment.forget(name)
         else:
-            self._commitment.ask(name, _peer(config, destination))
+            self._commitment.ask(name, peer_of(config, destination))
 
     def _deliver(self, name: str) -> None:
         config = self._config
@@ -185,7 +186,7 @@ class Outbox:
             return
         try:
             with self._connect(
-                [self._storage / d.path for d in intact], _peer(config, destination), lines=self._lines
+                [self._storage / d.path for d in intact], peer_of(config, destination), lines=self._lines
             ) as association:
                 outcomes = self._send(association, intact, to_commit=destination.storage_commitment)
         except NoAssociationError as error:
@@ -292,11 +293,14 @@ def _log(name: str, outcomes: Sequence[SendOutcome], through: int) -> None:
     )
 
 
-def _peer(config: Config, destination: Destination) -> Peer:
+def peer_of(config: Config, destination: Destination) -> Peer:
+    """Return how a destination is called."""
     return Peer(
         host=destination.host,
         port=destination.port,
         ae_title=destination.ae_title,
         our_ae_title=config.dicom.ae_title,
         timeout_s=config.outbox.timeout_s,
+        context=functools.partial(client_context, config.dicom.tls) if destination.tls else None,
+        certificate_name=destination.tls_name or destination.host,
     )

@@ -14,6 +14,7 @@ from node.console import console, hanging, state_shown, uid_shown
 from node.health import Health
 from node.job_list import deliveries_shown
 from node.problems import Severity
+from node.refused import RefusedReport
 from node.retention import RetentionReport
 from node.routing import EXCLUDED
 
@@ -50,6 +51,8 @@ def show_health(health: Health, *, inputs_days: float) -> None:
             ("deliveries", health.counts.deliveries),
         ):
             console.print(f"{title}: " + (", ".join(f"{n} {state_shown(s)}" for s, n in numbers.items()) or "none"))
+    if health.refused and health.refused.counts:
+        console.print(_refused(health.refused), highlight=False)
     if health.retention:
         came_since = any(study.last_received_at > health.retention.at for study in health.studies)
         console.print(_retention(health.retention, inputs_days, came_since=came_since), highlight=False)
@@ -71,6 +74,11 @@ def _retention(report: RetentionReport, inputs_days: float, *, came_since: bool)
     if report.removed_at:
         parts.append(f"{report.removed_instances} went {report.removed_at:%Y-%m-%d}")
     return " · ".join(parts)
+
+
+def _refused(report: RefusedReport) -> str:
+    counts = ", ".join(f"{number} {reason}" for reason, number in report.counts.items())
+    return f"refused since {report.since:%Y-%m-%d %H:%M} UTC: {counts}; the log says whom"
 
 
 def _show_studies(studies: list[StudyReport]) -> None:

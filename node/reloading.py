@@ -6,8 +6,12 @@ from pydantic import BaseModel
 
 from node.config import Config
 
-_WAITING_SECTIONS = ("dicom", "storage", "log")
-_WAITING_ENGINE = ("devices", "time_limit_s", "memory_limit_mb")
+_WAITING_SECTIONS = ("storage", "log")
+_WAITING = {
+    "dicom": ("ae_title", "host", "port", "tls_port", "maximum_associations", "network_timeout_s"),
+    "engine": ("devices", "time_limit_s", "memory_limit_mb"),
+}
+"""Of sections whose other settings take effect at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +35,14 @@ class Reload:
 
 def reload(running: Config, read: Config) -> Reload:
     """Compare the configuration in use with the one that was read."""
-    kept = {name: getattr(running.engine, name) for name in _WAITING_ENGINE}
-    update = {name: getattr(running, name) for name in _WAITING_SECTIONS}
-    config = read.model_copy(update=update | {"engine": read.engine.model_copy(update=kept)})
+    update: dict[str, BaseModel] = {name: getattr(running, name) for name in _WAITING_SECTIONS}
+    for section, names in _WAITING.items():
+        kept = {name: getattr(getattr(running, section), name) for name in names}
+        update[section] = getattr(read, section).model_copy(update=kept)
+    config = read.model_copy(update=update)
     waiting = [
         f"{section}.{name}"
-        for section in (*_WAITING_SECTIONS, "engine")
+        for section in ("dicom", *_WAITING_SECTIONS, "engine")
         for name in _differing(getattr(config, section), getattr(read, section))
     ]
     return Reload(config=config, changed=tuple(_differing(running, config)), waiting=tuple(waiting))

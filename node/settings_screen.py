@@ -21,8 +21,16 @@ def show_settings(config: Config) -> None:
 
 def _lines(config: Config) -> Iterator[tuple[str, str]]:
     dicom, settle = config.dicom, config.settle
-    yield "listens as", f"{dicom.ae_title} on {dicom.host}:{dicom.port}"
+    ports = [f"{dicom.host}:{dicom.port}"] * bool(dicom.port) + [f"{dicom.host}:{dicom.tls_port} with TLS"] * bool(
+        dicom.tls_port
+    )
+    yield "listens as", f"{dicom.ae_title} on {' and '.join(ports)}"
     yield "senders", ", ".join(dicom.calling_ae_titles) or "anyone (dicom.calling_ae_titles is empty)"
+    if dicom.calling_networks:
+        yield "networks", ", ".join(dicom.calling_networks)
+    yield "queries", ", ".join(config.query_retrieve.calling_ae_titles) or "of nobody"
+    if config.storage_commitment.calling_ae_titles:
+        yield "promises", f"to keep what it sent: {', '.join(config.storage_commitment.calling_ae_titles)}"
     yield "storage", str(config.storage.path)
     yield "weights", str(config.storage.weights)
     quiet = f"CT after {settle.quiet_ct_s:g} s of quiet, X-ray after {settle.quiet_xray_s:g} s"
@@ -35,6 +43,9 @@ def _lines(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _destination(destination: Destination) -> str:
+    secured = " with TLS" if destination.tls else ""
     asked = "; asked to confirm storage" if destination.storage_commitment else ""
     gets = f"gets {', '.join(destination.objects) or 'no report'}; maps: {destination.maps}"
-    return f"{destination.name}: {destination.ae_title} at {destination.host}:{destination.port}; {gets}{asked}"
+    return (
+        f"{destination.name}: {destination.ae_title} at {destination.host}:{destination.port}{secured}; {gets}{asked}"
+    )

@@ -7,7 +7,7 @@ anew on the next one, while the server goes on receiving.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from db.faults import explain
@@ -16,13 +16,17 @@ from db.repository import jobs
 from db.session import Database
 from handlers.association import Associations
 from handlers.commitment import CommitmentReport
+from handlers.commitment_request import CommitmentRequest
 from handlers.quarantine import Quarantine
 from inference.wording import counted
+from node.catalogue import Catalogue
 from node.config import Config
 from node.dispatcher import Dispatcher
+from node.elsewhere import Elsewhere
 from node.engine import LocalEngine
 from node.indexer import BATCH, Indexer
 from node.outbox import Outbox
+from node.promises import OpenAssociations, Promises
 from node.rebuild import Rebuild
 from node.retention import Retention
 from node.scheduler import RunStage, Scheduler
@@ -44,6 +48,7 @@ class Site:
     quarantine: Quarantine
     associations: Associations
     rebuild: Rebuild
+    open_associations: OpenAssociations = field(default_factory=OpenAssociations)
 
 
 class Work:
@@ -84,9 +89,18 @@ class Work:
             database=database, storage=storage.root, config=config, on_done=lambda: self.wake("deliver")
         )
         self._retention = Retention(database=database, storage=storage, config=config)
+        self._promises = Promises(
+            storage=storage, database=database, config=config, associations=site.open_associations
+        )
+        self._elsewhere = Elsewhere(database=database, config=config)
+        self._queries = Database(str(database.engine.url), for_queries=True)
+        self._catalogue = Catalogue(storage=storage, database=database)
         self._scheduler = Scheduler(
             {
                 "index": self._index,
+                "catalogue": self._catalogue.run,
+                "promise": self._promises.run,
+                "elsewhere": self._when_rebuilt(self._elsewhere.run),
                 "settle": self._when_rebuilt(self._settler.run),
                 "dispatch": self._when_rebuilt(self._dispatcher.run),
                 "deliver": self._outbox.run,
@@ -99,6 +113,11 @@ class Work:
     def in_place(self) -> bool:
         """Whether the database still lies where it lay."""
         return self._database.in_place
+
+    @property
+    def queries(self) -> Database:
+        """The same database, on a few connections that only read."""
+        return self._queries
 
     def start(self) -> None:
         """Start the workers and the stages; what ran when the node died is queued again."""
@@ -119,15 +138,25 @@ class Work:
         deadline = time.monotonic() + grace_s
         while self._engine.busy and time.monotonic() < deadline:
             time.sleep(0.05)
+        self._promises.stop()
+        self._elsewhere.stop()
         self._scheduler.stop()
         self._engine.stop()
         self._outbox.stop()
         self._requeue_running()
+        self._queries.close()
         self._database.close()
 
     def reload(self, config: Config) -> None:
         """Use another configuration, as far as it can take effect in a running node."""
-        for part in (self._settler, self._dispatcher, self._outbox, self._retention):
+        for part in (
+            self._settler,
+            self._dispatcher,
+            self._outbox,
+            self._retention,
+            self._promises,
+            self._elsewhere,
+        ):
             part.reload(config)
         for stage in ("settle", "dispatch", "deliver", "retain"):
             self.wake(stage)
@@ -138,7 +167,12 @@ class Work:
 
     def confirmed(self, report: CommitmentReport) -> bool:
         """Record durably what a destination reports to keep; say whether it was asked."""
-        return self._outbox.confirmed(report)
+        return self._elsewhere.confirmed(report) or self._outbox.confirmed(report)
+
+    def asked_to_keep(self, request: CommitmentRequest) -> None:
+        """Record durably what a peer asks us to keep."""
+        self._promises.add(request)
+        self.wake("promise")
 
     def _requeue_running(self) -> None:
         try:
@@ -157,6 +191,7 @@ class Work:
         if not indexed.total:
             return None
         backlog = indexed.total >= BATCH
+        self.wake("catalogue")
         # Little can settle before its rest is indexed, and looking for it takes time from that.
         self.wake("settle", in_s=_SETTLE_PAUSE_S if backlog else 0.0)
         return datetime.now(UTC) + timedelta(seconds=0.0 if backlog else INDEX_PAUSE_S)
@@ -174,3 +209,4 @@ class Work:
     def _job_ended(self) -> None:
         self.wake("deliver")
         self.wake("dispatch")
+        self.wake("catalogue")

@@ -149,6 +149,27 @@ def findscu(
         return [_as_dictionary(dcmread(file, force=True)) for file in sorted(Path(folder).glob("rsp*.dcm"))]
 
 
+def getscu(
+    folder: Path, host: str, port: int, called_aet: str, keys: Mapping[str, str], *, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """C-GET in the Study Root model into a folder; the answer's output has its status and numbers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["-d", "-S", "-aet", "GETSCU", "-aec", called_aet, "-od", folder, *options, *_keys(keys)]
+    return _run("getscu", [*command, host, str(port)])
+
+
+def movescu(
+    host: str, port: int, called_aet: str, destination: str, keys: Mapping[str, str], *, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """C-MOVE in the Study Root model; the answer's output has its status and numbers."""
+    command = ["-d", "-S", "-aet", "MOVESCU", "-aec", called_aet, "-aem", destination, *options, *_keys(keys)]
+    return _run("movescu", [*command, host, str(port)])
+
+
+def _keys(keys: Mapping[str, str]) -> list[str]:
+    return [part for keyword, value in keys.items() for part in ("-k", f"{keyword}={value}")]
+
+
 _LEVEL_KEYS: dict[Level, dict[str, str]] = {
     "PATIENT": {"PatientID": ""},
     "STUDY": {"StudyInstanceUID": ""},

@@ -155,6 +155,7 @@ def _again(session: Session, row: Instance, received: ReceivedInstance) -> Intak
     if row.removed_at is None:
         return Intake.DUPLICATE
     row.removed_at, row.spool_name, row.path = None, received.spool_name, received.path
+    row.series.study.to_catalogue += 1
     if row.role is InstanceRole.CURRENT:
         _reopen(row.series.study, received)
     session.flush()
@@ -205,6 +206,8 @@ def _study(session: Session, received: ReceivedInstance, *, new_state: StudyStat
         )
         session.add(study)
         session.flush()
+    else:
+        study.to_catalogue += 1
     return study
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Delivery, Job, Result
-from db.repository import superseding
+from db.repository import cataloguing, superseding
 from db.repository.deliveries import UNWANTED
 from db.states import DeliveryState, JobState
 
@@ -140,6 +140,7 @@ def requeue_running(session: Session) -> int:
 
 
 def _record_results(session: Session, job: Job, results: Sequence[NewResult], wants: Wants, *, now: datetime) -> None:
+    cataloguing.changed(session, [job.study_id])
     last = session.scalar(select(func.max(Result.position)).where(Result.job_id == job.id))
     for position, result in enumerate(results, start=0 if last is None else last + 1):  # a notice may be before them
         known = session.scalar(select(Result).where(Result.sop_instance_uid == result.sop_instance_uid))

@@ -87,6 +87,7 @@ def resolve(session: Session, study_instance_uid: str, decision: Decision) -> Ho
         study.revisions_allowed += 1
     # The reason goes when the study settles: until then what was decided before must neither run nor be sent.
     study.state, study.hold_message = StudyState.RECEIVING, None
+    study.to_catalogue += 1
     return reason
 
 
@@ -123,5 +124,8 @@ def _settle_conflict(session: Session, sop_instance_uid: str, *, newest: bool) -
 def _reopen_study_that_loses(receipt: Instance, chosen: Instance) -> None:
     """Have another study, whose current instance this was, settle anew without it."""
     study = receipt.series.study
-    if study is not chosen.series.study and study.state is StudyState.SETTLED:
+    if study is chosen.series.study:
+        return
+    study.to_catalogue += 1
+    if study.state is StudyState.SETTLED:
         study.state = StudyState.RECEIVING

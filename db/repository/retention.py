@@ -11,8 +11,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, and_, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Delivery, Instance, Job, Result, Revision, Series, Study
+from db.models import Delivery, Instance, Job, Promise, Result, Revision, Series, Study
 from db.repository.commitments import TO_CONFIRM
+from db.repository.promises import UNCONFIRMED
 from db.states import DeliveryState, InstanceRole, JobState, StudyState
 
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
@@ -122,6 +123,17 @@ def next_receipt(session: Session, *, after: datetime) -> datetime | None:
     )
 
 
+def promised() -> Select[int]:
+    """Select the series of instances that a peer counts on us to keep, and that nobody else is known to."""
+    return select(Series.id).join(Instance).join(Promise).where(Instance.removed_at.is_(None), UNCONFIRMED)
+
+
+def only_promised(session: Session, terms: Terms, *, limit: int) -> list[int]:
+    """Return overdue studies that go as soon as another peer keeps what we promised of them."""
+    held_back = promised().where(Series.study_id == Study.id).exists()
+    return list(session.scalars(_overdue(terms).where(*_conditions(terms, promises=False), held_back).limit(limit)))
+
+
 def _series_of(study_id: int) -> Select[int]:
     return select(Series.id).where(Series.study_id == study_id)
 
@@ -136,10 +148,12 @@ def _overdue(terms: Terms) -> Select[int]:
     return select(Study.id).where(Study.id.in_(holding), Study.last_received_at <= terms.ended_before)
 
 
-def _conditions(terms: Terms) -> tuple[ColumnElement[bool], ...]:
+def _conditions(terms: Terms, *, promises: bool = True) -> tuple[ColumnElement[bool], ...]:
     """Return what must hold of a study: at rest, undisputed, and everything made of it has arrived, for long enough."""
     contradicted = select(Series.id).join(Instance).where(Instance.role == InstanceRole.CONFLICT)
+    kept_for_peers = promised().where(Series.study_id == Study.id).exists()
     return (
+        *((~kept_for_peers,) if promises else ()),
         Study.state == StudyState.SETTLED,
         Study.last_received_at <= terms.ended_before,
         ~contradicted.where(Series.study_id == Study.id).exists(),

@@ -26,8 +26,10 @@ from db.repository import jobs, reports
 from db.session import Database
 from handlers.association import Associations
 from handlers.quarantine import Quarantine
-from handlers.store import Receipt
+from handlers.receipt import Caller, Receipt
 from node.bench.old_studies import fill
+from node.bench.queries import QUERIES, UNSELECTIVE, matches
+from node.catalogue import Catalogue
 from node.config import load
 from node.demo.harness import RunningNode, free_port, write_config
 from node.dispatcher import Dispatcher
@@ -88,6 +90,7 @@ class Archive:
         self._engine = _IdleEngine()
         quarantine = Quarantine(storage.quarantine, quota_bytes=0)
         self._indexer = Indexer(storage=storage, database=database, quarantine=quarantine)
+        self._catalogue = Catalogue(storage=storage, database=database)
         self._settler = Settler(
             database=database, storage=storage, associations=Associations(), config=config, on_jobs=_nothing
         )
@@ -106,6 +109,7 @@ class Archive:
         outcome = _outcome(self.storage, datasets[:_RESULTS])
         self._time("open the database", self._open)
         self._time(f"index {self._instances} instances", self._index)
+        self._time("catalogue the study", self._catalogue.run)
         self._time("settle the study", self._settler.run)
         self._time("dispatch its job", self._dispatcher.run)
         self._time("record its results", lambda: self._engine.end(outcome))
@@ -114,6 +118,9 @@ class Archive:
         self._time("status, its queries", self._ask)
         self._time("list jobs", self._list_jobs)
         self._time("retention, nothing to do", self._retain)
+        for name, identifier in QUERIES.items():
+            if name not in UNSELECTIVE:
+                self._time(name, lambda identifier=identifier: list(matches(self.database, identifier)))  # type: ignore[misc]
 
     def run_processes(self) -> None:
         """Ask for the status, and start a node, as a person does."""
@@ -226,11 +233,12 @@ def _file(dataset: Dataset) -> bytes:
         sop_class_uid=str(dataset.SOPClassUID),
         sop_instance_uid=str(dataset.SOPInstanceUID),
         transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-        calling_ae_title="SCANNER",
-        called_ae_title="OPACITY_NODE",
-        peer_address="127.0.0.1",
-        association_id="bench",
-        data_set=memoryview(buffer.getvalue()),
+        caller=Caller(
+            calling_ae_title="SCANNER",
+            called_ae_title="OPACITY_NODE",
+            peer_address="127.0.0.1",
+            association_id="bench",
+        ),
     )
     return receipt.file_header() + buffer.getvalue()
 

@@ -8,12 +8,26 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from db.models import Decision, Delivery, Instance, Job, JobInstance, Result, Revision, Series, Study
+from db.models import (
+    CataloguedSeries,
+    CataloguedStudy,
+    Decision,
+    Delivery,
+    Instance,
+    Job,
+    JobInstance,
+    Result,
+    Revision,
+    Series,
+    Study,
+)
+from db.repository.matching import name_groups
 from db.session import Database
 from db.states import DeliveryState, HoldReason, InstanceRole, JobState, Outcome, SettleReason, StudyState
 from node.header import InstanceHeader
 
-_ROOT = "1.2.826.0.1.3680043.8.498.7"
+ROOT = "1.2.826.0.1.3680043.8.498.7"
+"""Of every UID."""
 _APART = timedelta(minutes=20)
 _STUDIES_AT_ONCE = 50
 _LOCALIZERS = 2
@@ -24,7 +38,7 @@ _AXIAL = InstanceHeader(
     sop_instance_uid="",
     sop_class_uid=CTImageStorage,
     series_instance_uid="",
-    frame_of_reference_uid=f"{_ROOT}.9",
+    frame_of_reference_uid=f"{ROOT}.9",
     modality="CT",
     image_type=("ORIGINAL", "PRIMARY", "AXIAL", "CT_SOM5 SPI"),
     series_number=2,
@@ -77,6 +91,8 @@ def _add(session: Session, received_at: dict[int, datetime], instances: int) -> 
             session.add_all(_results(n, at))
             session.add_all(_delivery(result_id, at) for result_id in _result_ids(n))
     session.flush()
+    session.add_all(_catalogued(n, instances, at) for n, at in received_at.items())
+    session.add_all(row for n in received_at for row in _catalogued_series(n, instances))
     session.execute(insert(JobInstance), [row for n in received_at for row in _selection(n, instances)])
 
 
@@ -88,7 +104,7 @@ def _study(number: int, at: datetime) -> Study:
     held = number % _ODD_EVERY == 0
     return Study(
         id=number,
-        study_instance_uid=f"{_ROOT}.{number}",
+        study_instance_uid=f"{ROOT}.{number}",
         state=StudyState.HELD if held else StudyState.SETTLED,
         hold_reason=HoldReason.CONFLICT if held else None,
         hold_message="instances came again with other pixels or geometry" if held else None,
@@ -96,7 +112,55 @@ def _study(number: int, at: datetime) -> Study:
         last_received_at=at,
         opened_at=at,
         revision_number=1,
+        to_catalogue=0,
     )
+
+
+def _catalogued(study: int, instances: int, at: datetime) -> CataloguedStudy:
+    name = _patient_name(study)
+    alphabetic, ideographic, phonetic = name_groups(name)
+    return CataloguedStudy(
+        study_id=study,
+        instance_id=_first_instance_id(study, instances),
+        specific_character_set="ISO_IR 192",
+        patient_name=name,
+        patient_name_alphabetic=alphabetic,
+        patient_name_ideographic=ideographic,
+        patient_name_phonetic=phonetic,
+        patient_id=f"P{study}",
+        issuer_of_patient_id="HOSPITAL",
+        patient_birth_date="19500101",
+        patient_sex="O",
+        study_date=f"{at:%Y%m%d}",
+        study_time=f"{at:%H%M%S}",
+        accession_number=f"A{study}",
+        study_identifier=f"{study}",
+        study_description="Chest",
+        referring_physician_name="Referring^Doctor",
+        referring_physician_name_alphabetic="referring^doctor",
+    )
+
+
+def _catalogued_series(study: int, instances: int) -> Iterator[CataloguedSeries]:
+    first_id = _first_instance_id(study, instances)
+    for number, instance_id in ((1, first_id), (2, first_id + _LOCALIZERS)):
+        series = _series(study, number)
+        yield CataloguedSeries(
+            study_id=study,
+            series_instance_uid=series.series_instance_uid,
+            instance_id=instance_id,
+            series_number=number,
+            modality="CT",
+            series_description=series.series_description,
+            body_part_examined="CHEST",
+            protocol_name="Thorax",
+            series_date="",
+            series_time="",
+        )
+
+
+def _patient_name(study: int) -> str:
+    return f"Family{study}^Given"
 
 
 def _series_id(study: int, number: int) -> int:
@@ -117,7 +181,7 @@ def _series(study: int, number: int) -> Series:
     return Series(
         id=_series_id(study, number),
         study_id=study,
-        series_instance_uid=f"{_ROOT}.{study}.{number}",
+        series_instance_uid=f"{ROOT}.{study}.{number}",
         modality="CT",
         series_number=number,
         series_description="Topogram" if number == 1 else _AXIAL.series_description,
@@ -130,7 +194,7 @@ def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]
     for n in range(count):
         localizer = n < _LOCALIZERS
         series = 1 if localizer else 2
-        series_uid = f"{_ROOT}.{study}.{series}"
+        series_uid = f"{ROOT}.{study}.{series}"
         header = _HEADER | {
             "sop_instance_uid": f"{series_uid}.{n}",
             "series_instance_uid": series_uid,
@@ -147,13 +211,13 @@ def _instances(study: int, count: int, at: datetime) -> Iterator[dict[str, Any]]
             "transfer_syntax_uid": ExplicitVRLittleEndian,
             "role": InstanceRole.CURRENT,
             "spool_name": name,
-            "path": f"archive/{study % 100:02d}/{_ROOT}.{study}/{name}",
+            "path": f"archive/{study % 100:02d}/{ROOT}.{study}/{name}",
             "size": 526_000,
             "dataset_sha256": f"{first_id + n:064x}",
             "pixel_sha256": f"{first_id + n + 2**64:064x}",
             "patient_id": f"P{study}",
             "issuer_of_patient_id": "HOSPITAL",
-            "patient_name": f"Family{study}^Given",
+            "patient_name": _patient_name(study),
             "patient_birth_date": "19500101",
             "patient_sex": "O",
             "header": header,
@@ -224,13 +288,13 @@ def _results(study: int, at: datetime) -> list[Result]:
             job_id=study,
             position=position,
             kind=kind,
-            sop_instance_uid=f"{_ROOT}.{study}.3.{position}",
+            sop_instance_uid=f"{ROOT}.{study}.3.{position}",
             sop_class_uid=CTImageStorage,
-            series_instance_uid=f"{_ROOT}.{study}.3",
-            path=f"results/{_ROOT}.{study}/lung-densitometry-{study}/{position}.dcm",
+            series_instance_uid=f"{ROOT}.{study}.3",
+            path=f"results/{ROOT}.{study}/lung-densitometry-{study}/{position}.dcm",
             size=500_000,
             sha256=f"{result_id:064x}",
-            device_uid=f"{_ROOT}.4",
+            device_uid=f"{ROOT}.4",
             created_at=at,
         )
         for position, (kind, result_id) in enumerate(zip(_KINDS, _result_ids(study), strict=True))

@@ -80,6 +80,53 @@ def scale(
 
 
 @bench_app.command()
+def query(
+    studies: Annotated[int, typer.Option(help="How many studies the database holds.", min=10)] = 100_000,
+    instances: Annotated[int, typer.Option(help="How many instances each has.", min=3)] = 10,
+    runs: Annotated[int, typer.Option(help="How often each query is asked.", min=1)] = 3,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Seconds to the first and the last match of queries as viewers ask them, and memory."""
+    from node.bench.queries import measure, show
+
+    report = measure(studies=studies, instances=instances, runs=runs)
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
+def receive(
+    instances: Annotated[int, typer.Option(help="How many to send in each run, of 0.5 MB.", min=10)] = 600,
+    associations: Annotated[
+        list[int] | None, typer.Option(help="How many at a time; by default 1, 4 and 10.", metavar="NUMBER")
+    ] = None,
+    runs: Annotated[int, typer.Option(help="How often, the receivers in turn.", min=1)] = 5,
+    archived: Annotated[
+        int, typer.Option(help="Instances that a second node holds already, e.g. 1000000; 0 leaves it out.", min=0)
+    ] = 0,
+    large: Annotated[
+        list[float] | None, typer.Option(help="GB of one more instance, at the end.", metavar="GB")
+    ] = None,
+    json: JsonOption = False,
+    evidence: EvidenceOption = None,
+) -> None:
+    """Instances received a second, beside storescp, Orthanc and plain pynetdicom; memory of very large ones."""
+    from node.bench.receive import SenderFailedError, measure, show
+
+    try:
+        report = measure(
+            instances=instances,
+            associations=associations or [1, 4, 10],
+            runs=runs,
+            archived=archived,
+            large_gb=large or [],
+        )
+    except SenderFailedError as error:
+        fail(str(error))
+    _report(report, evidence, show=None if json else lambda: show(report))
+
+
+@bench_app.command()
 def infer(
     study: Annotated[Path | None, typer.Argument(help="Folder of one CT series; by default a synthetic one.")] = None,
     runs: Annotated[int, typer.Option(help="How often.", min=1)] = 1,

@@ -21,14 +21,16 @@ def serve(config: ConfigOption = None) -> None:
     from db.files import StorageError
     from db.session import UnsafeStorageError
     from node.app import serve as run
+    from node.tls import UnusableFilesError
 
     settings = load_config(config)
     try:
         run(settings, config_file.chosen(config))
-    except (StorageError, UnsafeStorageError) as error:
+    except (StorageError, UnsafeStorageError, UnusableFilesError) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"cannot listen on {settings.dicom.host}:{settings.dicom.port}: {error.strerror}. Check [dicom].")
+        ports = " and ".join(str(port) for port in (settings.dicom.port, settings.dicom.tls_port) if port)
+        fail(f"cannot listen on {settings.dicom.host}, port {ports}: {error.strerror}. Check [dicom].")
 
 
 @app.command()
@@ -88,9 +90,24 @@ def check_config(
     json: JsonOption = False,
 ) -> None:
     """Check a configuration and show it with defaults and environment; every error at once."""
+    from node.tls import UnusableFilesError, check_files
+
     settings = load_config(file)
+    try:
+        check_files(settings)
+    except UnusableFilesError as error:
+        fail(str(error))
     if json:
         print(settings.model_dump_json(indent=2))  # noqa: T201 - for a script, not for a terminal
         return
     console.print("[green]ok[/]", file or (config_file.DEFAULT_FILE if config_file.DEFAULT_FILE.is_file() else ""))
     show_settings(settings)
+
+
+@app.command()
+def hash_passcode() -> None:
+    """Ask for a passcode and print its hash, for [dicom.users] of config.toml."""
+    from handlers.passcodes import hashed
+
+    passcode = typer.prompt("passcode", hide_input=True, confirmation_prompt=True, err=True)
+    print(hashed(passcode.encode()))  # noqa: T201 - for a file, not for a terminal

@@ -11,6 +11,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from db.states import DeliveryState
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
+from handlers.refusals import Refusals
 from node.commitment import MAX_REFUSALS
 from node.sections import Destination, Dicom
 from node.server import Server
@@ -69,6 +70,7 @@ def listen(monkeypatch):
             store=lambda _: 0xA700,
             associations=Associations(),
             commitment=CommitmentHandler(on_report),
+            refusals=Refusals(),
         )
         server.start()
         made.append(server)

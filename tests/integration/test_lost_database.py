@@ -28,7 +28,7 @@ from node.rebuild import Rebuild
 from node.sections import Settle, StorageSettings
 from node.work import Site, Work
 from tests.unit.handlers.test_identity import encoded
-from tests.unit.handlers.test_store import receipt
+from tests.unit.handlers.test_store import store_with
 
 LIMIT_S = 60
 
@@ -85,7 +85,7 @@ class Life:
         uids = {"StudyInstanceUID": f"1.2.{study}", "SeriesInstanceUID": f"1.2.{study}.1"}
         instance = f"1.2.{study}.1.{number}"
         data = encoded(SOPInstanceUID=instance, Modality="CT", **uids)
-        assert self._handler._store(receipt(data, sop_instance_uid=instance)) == 0
+        assert store_with(self._handler, data, sop_instance_uid=instance) == 0
         return instance
 
     def until(self, condition):

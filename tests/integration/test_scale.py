@@ -11,6 +11,7 @@ from sqlalchemy import event
 from node.bench.archive import Archive
 
 GROWING = ("study", "series", "instance", "revision", "decision", "job", "job_instance", "result", "delivery")
+GROWING += ("catalogued_study", "catalogued_series")
 EVERY_IMAGE_ONCE_AN_HOUR = "SELECT count(*) AS count_1, coalesce(sum(instance.size), ?) AS coalesce_1 \nFROM instance"
 COUNT_OF_A_TABLE = re.compile(r"SELECT count\(\*\) AS count_1 \nFROM \w+")
 INDEX_OF_A_BACKLOG = "SCAN instance USING INDEX ix_instance_to_unlink"

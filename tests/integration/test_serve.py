@@ -1,5 +1,6 @@
 """`opacity-node serve` as a process: what it promises to a peer and to an operator."""
 
+import re
 import signal
 import threading
 import time
@@ -15,10 +16,11 @@ from db.session import Database
 from db.states import InstanceRole
 from dicom_out.sender import SendState, echo, send
 from node.demo.harness import RunningNode, write_config
-from node.demo.pacs import EmbeddedPacs
+from node.demo.pacs import AE_TITLE, EmbeddedPacs
 from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import full_study, to_datasets, write
+from tests.peers import movescu
 
 LIMIT_S = 120
 
@@ -60,13 +62,18 @@ def config(tmp_path, pacs):
 
 
 def test_the_service_never_loads_torch_or_a_model(config, chest, pacs):
+    config.write_text(config.read_text() + '\n[query_retrieve]\ncalling_ae_titles = ["MOVESCU"]\n')
     with RunningNode(config) as node:
         assert send_files(chest, node.peer).stored == len(chest)
-        until(lambda: finished(node))
+        (study,) = until(lambda: finished(node))
+        results = set(pacs.received)
+        wanted = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": study.study_instance_uid}
+        moved = movescu(node.peer.host, node.peer.port, node.peer.ae_title, AE_TITLE, wanted)
         mapped = {part for m in psutil.Process(node.process.pid).memory_maps() for part in Path(m.path).parts}
     assert "numpy" in mapped  # so the look at the process sees what it imported
     assert not mapped & {"torch", "SimpleITK", "scipy", "skimage"}
-    assert set(pacs.received) == {d.sop_instance_uid for s in node.studies() for j in s.jobs for d in j.deliveries}
+    assert re.search(rf"Completed Suboperations\s*: {len(chest) + len(results)}\n", moved.stdout), moved.stdout
+    assert results == {d.sop_instance_uid for s in node.studies() for j in s.jobs for d in j.deliveries}
 
 
 def test_scout_kernels_reformat_and_dose_report_give_exactly_one_result_and_reasons(config, tmp_path, pacs):

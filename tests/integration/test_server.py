@@ -7,6 +7,7 @@ from pynetdicom import AE
 
 from handlers.association import Associations
 from handlers.commitment import CommitmentHandler
+from handlers.refusals import Refusals
 from node.demo.harness import free_port
 from node.sections import Dicom
 from node.server import Server
@@ -30,6 +31,7 @@ def serve(port):
             store=lambda _event: 0xA700,
             associations=Associations(),
             commitment=CommitmentHandler(lambda _report: True),
+            refusals=Refusals(),
         )
         server.start()
         started.append(server)
@@ -48,7 +50,7 @@ def call(port, ae_title):
 def test_a_stranger_is_told_of_by_both_names_with_the_remedy(serve, port, caplog):
     serve(calling_ae_titles=("SCANNER",))
     assert call(port, "STRANGER").is_rejected
-    (said,) = [r.getMessage() for r in caplog.records if r.name == "node.server" and r.levelname == "WARNING"]
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "handlers.refusals" and r.levelname == "WARNING"]
     assert said == (
         "rejected an association of 'STRANGER' at 127.0.0.1, which called us 'OTHER': "
         "its AE title is not in dicom.calling_ae_titles; add it there if it may send"

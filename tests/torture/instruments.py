@@ -7,15 +7,20 @@ commit and each answer of the PACS. A function that is renamed breaks this modul
 
 import functools
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from db.files import PartFile
 from db.session import Database
 from dicom_out.sender import Sender, SendOutcome
-from handlers import store
-from handlers.store import StoreHandler
+from handlers.fast_path import FastPath
+from handlers.messages import Answer, Messages
+from handlers.receipt import Receipt
+from handlers.status import StoreStatus
+from handlers.store import Reception, StoreHandler
 from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
 from node.indexer import Indexer
@@ -52,19 +57,39 @@ def _mark_start(marks: NodeMarks) -> None:
 
 
 def _mark_receiving(marks: NodeMarks) -> None:
-    """From the last byte of a data set to its answer; then it is spooled and not indexed."""
-    handle, write = StoreHandler.__call__, store.write_durably
+    """From a request to its answer on the wire; once its file is durable it is spooled and not indexed."""
+    begin, send, abandon, keep = Reception.__init__, FastPath._send, Messages.abandon, StoreHandler.keep
+    # All of it happens in the thread of an association, one instance after the other.
+    under_way: dict[int, object] = {}
 
-    def receiving(handler: StoreHandler, event: Any) -> int:
-        with marks.during(Window.RECEIVING):
-            return handle(handler, event)
+    def beginning(reception: Reception, *arguments: Any) -> None:
+        under_way[threading.get_ident()] = token = object()
+        marks.open(Window.RECEIVING, token)
+        begin(reception, *arguments)
 
-    def spooling(path: Path, chunks: Any) -> None:
-        write(path, chunks)
-        marks.open(Window.SPOOLED, path.name)
+    def end() -> None:
+        if token := under_way.pop(threading.get_ident(), None):
+            marks.close(Window.RECEIVING, [token])
 
-    StoreHandler.__call__ = receiving
-    store.write_durably = spooling
+    def sending(path: FastPath, answer: Answer) -> None:
+        send(path, answer)
+        end()
+
+    def abandoning(messages: Messages) -> None:
+        abandon(messages)
+        end()
+
+    def keeping(handler: StoreHandler, receipt: Receipt, file: PartFile, data_set_at: int) -> StoreStatus:
+        status = keep(handler, receipt, file, data_set_at)
+        if status is StoreStatus.SUCCESS:
+            marks.open(Window.SPOOLED, file.path.name)
+            pause()  # durable, and not answered
+        return status
+
+    Reception.__init__ = beginning
+    FastPath._send = sending
+    Messages.abandon = abandoning
+    StoreHandler.keep = keeping
 
 
 def _mark_indexing(marks: NodeMarks) -> None:

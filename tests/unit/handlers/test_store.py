@@ -2,20 +2,21 @@
 
 import errno
 import logging
-from types import SimpleNamespace
+import os
 
 import pydicom
 import pytest
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from db.files import Storage
+from db.files import PartFile, Storage
 from handlers import store
 from handlers.association import Associations
 from handlers.identity import SCAN_LIMIT
 from handlers.quarantine import Quarantine
+from handlers.receipt import Caller, Receipt
 from handlers.space import DiskSpace
 from handlers.status import StoreStatus
-from handlers.store import Receipt, StoreHandler
+from handlers.store import StoreHandler
 from tests.unit.handlers.test_identity import UIDS, encoded
 
 
@@ -27,33 +28,42 @@ def storage(tmp_path):
 
 
 @pytest.fixture
-def handle(storage, monkeypatch):
-    handler = StoreHandler(
+def handler(storage):
+    return StoreHandler(
         storage=storage,
         quarantine=Quarantine(storage.quarantine, quota_bytes=2_000_000),
         space=DiskSpace(storage.root, low_water_bytes=0),
         associations=Associations(),
     )
-    monkeypatch.setattr(Receipt, "from_event", classmethod(lambda _cls, event: event.receipt))
-    return lambda receipt: handler(SimpleNamespace(receipt=receipt, assoc=SimpleNamespace(name="a")))
 
 
-def receipt(data=None, **changes):
+@pytest.fixture
+def handle(handler):
+    return lambda data_set=None, **changes: store_with(handler, data_set or encoded(), **changes)
+
+
+def store_with(handler, data_set, **changes):
+    """Return what a request is answered with whose data set comes in two parts."""
+    reception = handler.begin(receipt(**changes))
+    for part in (data_set[:10], data_set[10:]):
+        reception.write(part)
+    return reception.finish()
+
+
+def receipt(**changes):
     values = {
         "sop_class_uid": UIDS["SOPClassUID"],
         "sop_instance_uid": UIDS["SOPInstanceUID"],
         "transfer_syntax_uid": UID(ExplicitVRLittleEndian),
-        "calling_ae_title": "SCANNER",
-        "called_ae_title": "NODE",
-        "peer_address": "127.0.0.1",
-        "association_id": "a",
-        "data_set": encoded() if data is None else memoryview(data),
+        "caller": Caller(
+            calling_ae_title="SCANNER", called_ae_title="NODE", peer_address="127.0.0.1", association_id="a"
+        ),
     }
     return Receipt(**(values | changes))
 
 
 def test_success_means_the_bytes_are_in_the_spool_as_they_came(handle, storage):
-    assert handle(receipt()) == StoreStatus.SUCCESS
+    assert handle() == StoreStatus.SUCCESS
     (name,) = storage.spooled()
     data = (storage.spool / name).read_bytes()
     assert data.endswith(bytes(encoded()))
@@ -74,12 +84,11 @@ def test_success_means_the_bytes_are_in_the_spool_as_they_came(handle, storage):
 )
 @pytest.mark.filterwarnings("ignore:Unknown encoding")
 def test_what_is_refused_is_answered_by_the_standard_and_kept_with_its_reason(handle, storage, changes, status):
-    refused = receipt(**changes)
-    answer = handle(refused)
+    answer = handle(**changes)
     assert answer in {status, StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS}
     assert storage.spooled() == []
     (kept,) = storage.quarantine.glob("*.dcm")
-    assert kept.read_bytes().endswith(bytes(refused.data_set))
+    assert kept.read_bytes().endswith(bytes(changes.get("data_set", encoded())))
     assert kept.with_suffix(".txt").read_text().strip()
 
 
@@ -93,40 +102,74 @@ def test_a_command_without_proper_uids_is_refused_for_good_where_the_data_set_ha
     """Group 0005 before the UIDs, longer than the scan reads; OUT_OF_RESOURCES would be tried for ever."""
     private = bytes.fromhex("05000010") + b"OB\0\0" + (SCAN_LIMIT).to_bytes(4, "little") + bytes(SCAN_LIMIT)
     data = memoryview(private + bytes(encoded()))
-    assert handle(receipt(data)) == StoreStatus.SUCCESS
-    assert handle(receipt(data, **changes)) == StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+    assert handle(data) == StoreStatus.SUCCESS
+    assert handle(data, **changes) == StoreStatus.DATA_SET_DOES_NOT_MATCH_SOP_CLASS
     assert len(storage.spooled()) == 1
     (kept,) = storage.quarantine.glob("*.dcm")
     assert "C-STORE request" in kept.with_suffix(".txt").read_text()
 
 
 def test_a_full_disk_is_answered_out_of_resources_and_leaves_nothing(handle, storage, monkeypatch):
-    def full(path, chunks):
+    def full(descriptor, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store, "write_durably", full)
-    assert handle(receipt()) == StoreStatus.OUT_OF_RESOURCES
+    monkeypatch.setattr(os, "write", full)
+    assert handle() == StoreStatus.OUT_OF_RESOURCES
     assert list(storage.spool.iterdir()) == []
+
+
+def test_a_disk_that_fills_in_the_middle_of_an_instance_is_answered_out_of_resources_and_leaves_nothing(
+    handler, storage, monkeypatch
+):
+    room = iter([True, False, True])
+    monkeypatch.setattr(DiskSpace, "take", lambda _space, _size: next(room))
+    reception = handler.begin(receipt())
+    for at in range(0, 30, 10):
+        reception.write(encoded()[at : at + 10])
+    assert list(storage.spool.iterdir()) == []
+    assert reception.finish() == StoreStatus.OUT_OF_RESOURCES
+
+
+def test_nothing_stays_of_an_instance_that_breaks_off(handler, storage):
+    reception = handler.begin(receipt())
+    reception.write(encoded())
+    assert [file.suffix for file in storage.spool.iterdir()] == [".part"]
+    reception.abandon()
+    assert list(storage.spool.iterdir()) == []
+
+
+def test_what_was_kept_is_never_removed_again(handler, storage):
+    reception = handler.begin(receipt())
+    reception.write(encoded())
+    assert reception.finish() == StoreStatus.SUCCESS
+    reception.abandon()
+    assert len(storage.spooled()) == 1
 
 
 def test_an_unforeseen_error_is_answered_and_never_success(handle, monkeypatch):
     monkeypatch.setattr(store, "new_spool_name", lambda: 1 / 0)
-    assert handle(receipt()) == StoreStatus.OUT_OF_RESOURCES
+    assert handle() == StoreStatus.OUT_OF_RESOURCES
 
 
 def test_no_patient_data_reach_the_log(handle, caplog):
     caplog.set_level(logging.DEBUG)
-    handle(receipt())
-    handle(receipt(sop_instance_uid="9.9"))
+    handle()
+    handle(sop_instance_uid="9.9")
     assert caplog.text
     assert "Yamada" not in caplog.text
 
 
 def test_the_quarantine_keeps_the_newest_within_its_quota(tmp_path):
     quarantine = Quarantine(tmp_path, quota_bytes=250)
-    kept = [quarantine.keep((b"x" * 100,), size=100, reason=str(n)) for n in range(4)]
+    kept = [quarantine.keep(part_file(tmp_path, 100), reason=str(n)) for n in range(4)]
     assert sorted(tmp_path.glob("*.dcm")) == kept[2:]
-    assert quarantine.keep((b"x" * 300,), size=300, reason="too large") is None
+    assert quarantine.keep(part_file(tmp_path, 300), reason="too large") is None
+
+
+def part_file(folder, size):
+    file = PartFile(folder / "incoming")
+    file.write(b"x" * size)
+    return file
 
 
 def test_what_was_acknowledged_is_never_dropped_from_quarantine(tmp_path):
@@ -136,5 +179,5 @@ def test_what_was_acknowledged_is_never_dropped_from_quarantine(tmp_path):
     quarantine = Quarantine(tmp_path / "quarantine", quota_bytes=150)
     taken = quarantine.take(spooled, reason="unreadable")
     for _ in range(5):
-        quarantine.keep((b"x" * 100,), size=100, reason="x")
+        quarantine.keep(part_file(tmp_path, 100), reason="x")
     assert taken.read_bytes() == b"acknowledged" * 100

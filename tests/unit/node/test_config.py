@@ -86,7 +86,7 @@ def test_unknown_pipelines_and_destinations_are_named_with_those_there_are(tmp_p
 def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path):
     path = write(
         tmp_path,
-        "[dicom]\nport = 0\n"
+        "[dicom]\nport = -1\n"
         '[[rules]]\nname = "a"\npipelines = ["nope"]\ndestinations = ["nowhere"]\npriority = "urgent"\n'
         '[rules.when]\nseries_description = "(chest"\nslice_count = { min = 9, max = 3 }\nkernel = "B30"\n'
         'slice_thickness_mm = {}\nstudy_description = "(a+)+$"\ncalling_ae_title = "FAR_TOO_LONG_AN_AE_TITLE"\n'
@@ -97,7 +97,7 @@ def test_all_errors_of_rules_are_reported_at_once_with_place_and_remedy(tmp_path
         config.load(path)
     said = "\n".join(line.removeprefix(f"{path}: ") for line in str(error.value).splitlines())
     for needed in (
-        "dicom.port = 0: ",
+        "dicom.port = -1: must be 0 or more",
         "rules[0].priority = 'urgent': one of routine, high, stat, or a number from 0 to 100",
         "rules[0].when.series_description = '(chest': is no regular expression: missing )",
         "rules[0].when.slice_count: nothing lies between min = 9 and max = 3; exchange them",
@@ -272,3 +272,39 @@ def test_upper_and_lower_case_are_alike_in_a_modality(tmp_path, given):
 def test_a_modality_in_lower_case_that_a_pipeline_does_not_read_is_an_error(tmp_path):
     with pytest.raises(ConfigError, match="is for DX, which 'lung-densitometry' does not read"):
         config.load(write(tmp_path, f'{RULE}modality = "dx"\nnotices = "perhaps"\n'))
+
+
+TLS = '[dicom.tls]\ncertificate = "a.pem"\nkey = "a.key"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[dicom]\nport = 0\n", "port and tls_port are both off (0): nobody could reach the node"),
+        ("[dicom]\nport = 2762\ntls_port = 2762\n" + TLS, "port and tls_port are both 2762; give each its own"),
+        ("[dicom]\ntls_port = 2762\n", "tls_port needs certificate and key in [dicom.tls]"),
+        ("[dicom]\ntls_port = 2762\n" + TLS, "[dicom.tls] needs ca, by which the certificates of peers are checked"),
+        ('[dicom.certificates]\nct1 = ["CT1"]\n', "[dicom.certificates] needs a tls_port and require_client_cert"),
+        ("[dicom]\nrequire_user_identity = true\n", "require_user_identity needs [dicom.users]"),
+        ('[dicom.users]\nanna = "secret"\n', "dicom.users.anna: it is no hash of a passcode; `opacity-node hash-pass"),
+        ('[dicom]\ncalling_networks = ["10.1.0.1/16"]\n', "give a network such as 10.1.0.0/16, or an address"),
+        ('[dicom]\ncalling_ae_titles = ["CT1@10.1.0.0/33"]\n', "give a network such as 10.1.0.0/16, or an address"),
+        ('[dicom]\ncalling_ae_titles = ["FAR_TOO_LONG_AN_AE@10.1.0.0/16"]\n', "an AE title has 1 to 16"),
+        (
+            '[[destinations]]\nname = "pacs"\nhost = "h"\nport = 1\nae_title = "A"\ntls = true\n',
+            "destination 'pacs' has tls = true, but [dicom.tls] has no ca",
+        ),
+    ],
+)
+def test_access_that_cannot_be_is_told_with_its_remedy(tmp_path, text, said):
+    with pytest.raises(ConfigError) as error:
+        config.load(write(tmp_path, text))
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_a_port_for_tls_alone_is_enough_and_its_files_count_from_the_file(tmp_path):
+    tls = TLS + "require_client_certificate = false\n"
+    loaded = config.load(write(tmp_path, "[dicom]\nport = 0\ntls_port = 2762\n" + tls)).dicom
+    assert (loaded.port, loaded.tls_port) == (0, 2762)
+    assert loaded.tls.certificate == tmp_path / "a.pem"

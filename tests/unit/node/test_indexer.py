@@ -1,6 +1,7 @@
 """Spool -> rows -> archive: repeatable, and no file stands in the way of another."""
 
 import contextlib
+import hashlib
 import os
 import time
 
@@ -23,7 +24,7 @@ from handlers.store import StoreHandler
 from node import indexer as module
 from node.indexer import Indexer
 from tests.unit.handlers.test_identity import UIDS, encoded
-from tests.unit.handlers.test_store import receipt
+from tests.unit.handlers.test_store import store_with
 
 
 class Intake:
@@ -46,7 +47,7 @@ class Intake:
     def receive(self, number, **changes):
         uid = f"{UIDS['SOPInstanceUID']}.{number}"
         data = encoded(SOPInstanceUID=uid, **changes)
-        assert self._handler._store(receipt(data, sop_instance_uid=uid)) == 0
+        assert store_with(self._handler, data, sop_instance_uid=uid) == 0
 
     def spool_file(self, path):
         dataset = dcmread(path)
@@ -55,8 +56,8 @@ class Intake:
         write_dataset(buffer, dataset)
         uids = {"sop_class_uid": dataset.SOPClassUID, "sop_instance_uid": dataset.SOPInstanceUID}
         syntax = dataset.file_meta.TransferSyntaxUID
-        received = receipt(memoryview(buffer.getvalue()), transfer_syntax_uid=syntax, **uids)
-        assert self._handler._store(received) == 0
+        data = memoryview(buffer.getvalue())
+        assert store_with(self._handler, data, transfer_syntax_uid=syntax, **uids) == 0
 
     def rows(self):
         with self.database.read() as session:
@@ -227,3 +228,15 @@ def test_equal_pixels_under_another_header_have_equal_pixel_hashes(intake):
     first, second, third = intake.rows()
     assert first.pixel_sha256 == second.pixel_sha256 != third.pixel_sha256
     assert len({row.dataset_sha256 for row in intake.rows()}) == 3
+
+
+@pytest.mark.parametrize(("data_set_at", "pixels_at"), [(144, 150), (144, 160), (150, 400), (144, 0), (144, 10_000)])
+def test_hashes_are_those_of_data_set_and_pixels_in_whatever_pieces_a_file_is_read(
+    tmp_path, monkeypatch, data_set_at, pixels_at
+):
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    content = bytes(range(256)) * 3
+    (tmp_path / "x").write_bytes(content)
+    begin = pixels_at if data_set_at < pixels_at < len(content) else data_set_at
+    expected = [hashlib.sha256(content[at:]).hexdigest() for at in (data_set_at, begin)]
+    assert list(module._hashes(tmp_path / "x", data_set_at, pixels_at)) == expected

@@ -23,4 +23,4 @@ def test_a_backlog_is_indexed_without_a_pause_and_settling_does_not_get_in_its_w
     work._indexer = type("FakeIndexer", (), {"run": lambda _: Indexed(left_over=found)})()
     due = work._index()
     assert abs(due - datetime.now(UTC) - timedelta(seconds=pause_s)) < timedelta(seconds=0.1)
-    assert work._scheduler.woken == [("settle", settle_in_s)]
+    assert work._scheduler.woken == [("catalogue", 0.0), ("settle", settle_in_s)]

@@ -1,0 +1,157 @@
+"""The socket of an association, read by the upper layer's thread; and how the other thread is held meanwhile.
+
+Reads block, but never for long: an association may have to end, or have something to send, while its peer is silent.
+
+References
+----------
+PS3.8 9.1.5 (ARTIM), 9.2 (state machine).
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
+
+from handlers.upper_layer import MAX_PDU, AbortReason, ProtocolError
+
+_LOOK_EVERY_S = 0.05
+"""How long a read blocks before it looks whether the association is to end, or something is to be sent."""
+
+
+class ConnectionClosedError(Exception):
+    """The peer hung up."""
+
+
+class GivenUpError(Exception):
+    """The association is to end, and what is being read is of no more use."""
+
+
+class Wire:
+    """Reads from an association's socket.
+
+    Parameters
+    ----------
+    assoc : pynetdicom.association.Association
+        Its upper layer's thread alone calls the methods.
+    """
+
+    def __init__(self, assoc: Any) -> None:  # noqa: ANN401 - its insides are used, which have no types
+        self._assoc = assoc
+        self._dul = assoc.dul
+        self._buffer = memoryview(b"")
+
+    def body(self, length: int, *, longest: int) -> memoryview:
+        """Read so many bytes of a PDU; they are there until the next is read.
+
+        Raises
+        ------
+        ProtocolError
+            If they are too many.
+        """
+        if length > longest:
+            raise ProtocolError("a PDU longer than was agreed", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+        if length > len(self._buffer):
+            self._buffer = memoryview(bytearray(max(length, min(longest, MAX_PDU))))
+        body = self._buffer[:length]
+        self.fill(body)
+        return body
+
+    def fill(self, view: memoryview, *, may_wait: bool = False) -> bool:
+        """Read until a buffer is full; return False if nothing of it came for a moment, where that `may_wait`.
+
+        Raises
+        ------
+        ConnectionClosedError, GivenUpError
+            If the rest will not come.
+        ProtocolError
+            If the peer has said nothing for too long.
+        """
+        connection = self.connection()
+        heard_at, filled = time.monotonic(), 0
+        while filled < len(view):
+            try:
+                count = connection.recv_into(view[filled:])
+            except TimeoutError:
+                if may_wait and not filled:
+                    return False
+                self._look_up(heard_at)
+                continue
+            except OSError as error:
+                raise ConnectionClosedError from error
+            if not count:
+                raise ConnectionClosedError
+            heard_at, filled = time.monotonic(), filled + count
+            if self._dul.artim_timer.expired:  # it runs until an association is established, however busy the peer is
+                raise GivenUpError
+        return True
+
+    def connection(self, timeout_s: float | None = _LOOK_EVERY_S) -> socket.socket:
+        """Return the socket, which blocks for so long; raises `ConnectionClosedError` if there is none any more."""
+        connection: socket.socket | None = self._dul.socket.socket
+        if connection is None:
+            raise ConnectionClosedError
+        try:
+            if connection.gettimeout() != timeout_s:
+                connection.settimeout(timeout_s)
+        except OSError as error:  # the association's other thread closes it when the node stops
+            raise ConnectionClosedError from error
+        return connection
+
+    def drain(self) -> None:
+        """Pass over what still comes while the connection is about to be closed."""
+        try:
+            if self.connection().recv(MAX_PDU):
+                return
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise ConnectionClosedError from error
+        raise ConnectionClosedError
+
+    def is_to_abort(self) -> bool:
+        """Say whether an abort waits to be sent."""
+        return any(isinstance(one, A_ABORT | A_P_ABORT) for one in list(self._dul.to_provider_queue.queue))
+
+    def _look_up(self, heard_at: float) -> None:
+        """See whether it is worth while to wait for the rest of a PDU.
+
+        Raises
+        ------
+        GivenUpError
+            If the association is about to end.
+        ProtocolError
+            If the peer has said nothing for too long.
+        """
+        if self.is_to_abort() or self._dul._kill_thread or self._dul.artim_timer.expired:  # noqa: SLF001 - see handlers.fast_path
+            raise GivenUpError
+        timeout = self._assoc.network_timeout
+        if timeout is not None and time.monotonic() - heard_at > timeout:
+            raise ProtocolError("nothing came for network_timeout_s in mid-message", AbortReason.NOT_SPECIFIED)
+
+
+class Checkpoint(threading.Event):
+    """pynetdicom's checkpoint of its serving thread, which in addition stays while the fast path is busy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._free = threading.Event()
+        self._free.set()
+        self.set()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold whoever comes to it."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set and nobody holds it."""
+        self._free.wait(timeout)
+        return super().wait(timeout)
