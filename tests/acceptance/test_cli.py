@@ -45,7 +45,7 @@ def test_send_wants_host_and_port(run, files, tmp_path):
 
 
 def test_a_wrong_configuration_is_reported_whole_by_every_command(run, tmp_path):
-    (tmp_path / "config.toml").write_text("[dicom]\nport = 0\nhost = 'nowhere'\n")
+    (tmp_path / "config.toml").write_text("[dicom]\nport = 70000\nhost = 'nowhere'\n")
     for command in ("check-config", "serve", "status", "jobs"):
         done = run(command)
         assert done.exit_code == 2, command
@@ -54,7 +54,7 @@ def test_a_wrong_configuration_is_reported_whole_by_every_command(run, tmp_path)
 
 
 def test_a_monitor_gets_one_line_on_stdout_for_a_wrong_configuration(run, tmp_path):
-    (tmp_path / "config.toml").write_text("[dicom]\nport = 0\nhost = 'nowhere'\nhots = 1\n")
+    (tmp_path / "config.toml").write_text("[dicom]\nport = 70000\nhost = 'nowhere'\nhots = 1\n")
     done = run("status", "--check")
     assert done.exit_code == 2
     assert done.stderr == ""
