@@ -16,10 +16,9 @@ from inference.severity.network import FULL_WIDTH, Logits, SeverityNetwork
 _HEADS = {"levels", "logits", "covid"}
 _SHIFT, _ZOOM, _TURN, _GAIN = 0.06, 0.08, 0.12, 0.05
 """Of the field of view; in and out; radians in the plane of the slice; of the values."""
-
-
 _LONGEST_STEP = 1.0
 """Norm of the gradient: one bad batch can silence LTC for good, as it normalises nothing."""
+_LEAST_DEVIATION = 1e-6
 
 
 class Network(StrEnum):
@@ -124,6 +123,9 @@ def fit(
     torch.manual_seed(seed)
     network = untrained(recipe)
     _begin(network)
+    if recipe.network is Network.LTC:
+        some = torch.randperm(len(examples.levels), generator=torch.Generator().manual_seed(seed))[: recipe.batch]
+        _even_out(network, examples.volumes[some].float())
     network.load_state_dict(dict(start or {}), strict=False)
     network = network.to(device).to(memory_format=torch.channels_last_3d)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging))
@@ -197,7 +199,7 @@ def varied(volumes: Tensor, variation: float) -> Tensor:
 
 
 def _begin(network: nn.Module) -> None:
-    """Draw values after He et al., https://arxiv.org/abs/1502.01852; LTC, which normalises nothing, stalls without."""
+    """Draw values after He et al., https://arxiv.org/abs/1502.01852."""
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Conv3d | nn.Linear):
             if name.partition(".")[0] in _HEADS:
@@ -206,6 +208,33 @@ def _begin(network: nn.Module) -> None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def _even_out(network: nn.Module, volumes: Tensor) -> None:
+    """Scale and shift every channel so that it says 0 on average on some CTs, with a deviation of 1.
+
+    LTC normalises nothing itself, and without learns little from many a seed. After Mishkin and Matas, ICLR 2016,
+    https://arxiv.org/abs/1511.06422, who scale whole layers.
+    """
+    network.eval()
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv3d | nn.Linear) and layer.bias is not None and name not in _HEADS:
+            said = _said(layer, network, volumes).transpose(0, 1).flatten(1)
+            deviation = said.std(dim=1).clamp_min(_LEAST_DEVIATION)
+            with torch.no_grad():
+                layer.weight /= deviation.view(-1, *[1] * (layer.weight.ndim - 1))
+                layer.bias -= said.mean(dim=1)
+                layer.bias /= deviation
+
+
+def _said(layer: nn.Module, network: nn.Module, volumes: Tensor) -> Tensor:
+    """Return what a layer says within a network."""
+    heard: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _layer, _given, said: heard.append(said))
+    with torch.no_grad():
+        network(volumes)
+    handle.remove()
+    return heard[0]
 
 
 def _is_narrow(device: str) -> bool:

@@ -23,16 +23,16 @@ _MOST_SECONDS = 180
 _LEARNT = 4
 """The lowest level of which opacity is what speaks for it: what speaks for a low level is clear lung, everywhere."""
 _QUICK = {"folds": 0, "variation": 0.0, "weight_decay": 0.01, "averaging": 0.95}
-_LTC = Recipe(network=Network.LTC, width=8, size=(32, 64, 64), **_QUICK)
+_LTC = Recipe(network=Network.LTC, width=6, size=(24, 96, 96), **_QUICK)
 _I3D = Recipe(network=Network.I3D, width=8, size=(32, 64, 64), dropout=0.0, **_QUICK)
 _RECIPES = (
     (
-        replace(_LTC, epochs=20, learning_rate=3e-3, dropout=0.2, seed=21),
+        replace(_LTC, epochs=15, learning_rate=3e-3, dropout=0.2, covid_weight=1.0),
         replace(_I3D, epochs=5, learning_rate=5e-3, width=6, size=(24, 128, 128)),
     )
     if FULL
     else (
-        replace(_LTC, epochs=0, width=2),
+        replace(_LTC, epochs=0, width=2, size=(32, 64, 64)),
         replace(_I3D, epochs=20, learning_rate=6e-3, width=4, batch=4, covid_weight=0.25),
     )
 )

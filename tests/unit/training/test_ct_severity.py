@@ -17,7 +17,7 @@ from tests.learn.severity_phantoms import known_cts, truth_of_lungs
 from training import ct_severity
 from training.ct_severity import KINETICS, LUNG_MASK, Sources, make
 from training.severity_cases import CaseError, level_of, read
-from training.severity_fitting import Examples, Network, Recipe, fit, loss, untrained, varied
+from training.severity_fitting import Examples, Network, Recipe, _even_out, _said, fit, loss, untrained, varied
 from training.severity_judging import auc, summary
 
 TINY = Recipe(width=1, size=(16, 32, 32), epochs=1, batch=2, folds=2)
@@ -159,6 +159,15 @@ def test_the_same_seed_makes_the_same_network_and_another_another(examples):
     first, again, other = (fit(examples, recipe, seed=seed)["conv1.weight"] for seed in (5, 5, 6))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_what_normalises_nothing_begins_with_channels_of_mean_0_and_deviation_1(examples):
+    network = untrained(replace(TINY, width=4))
+    _even_out(network, examples.volumes.float())
+    for layer in (network.conv1, network.conv4):
+        said = _said(layer, network, examples.volumes.float()).transpose(0, 1).flatten(1)
+        assert said.mean(dim=1).abs().max() < 0.01
+        assert (said.std(dim=1) - 1).abs().max() < 0.01
 
 
 def test_it_learns_what_it_is_shown():
