@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pynetdicom import _config
 
 from tests.fake_pacs import FakePacs
 from tests.orthanc import Orthanc
@@ -28,6 +29,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker is left alone with it in the end."""
     places = {folder: place for place, folder in enumerate(_LONGEST_FIRST)}
     items.sort(key=lambda item: places.get(item.path.relative_to(REPOSITORY / "tests").parts[0], len(places)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def pynetdicom_as_it_is_imported() -> Iterator[None]:
+    """Undo what a server of ours, started in this process, says for all of it."""
+    before = _config.UNRESTRICTED_STORAGE_SERVICE
+    yield
+    _config.UNRESTRICTED_STORAGE_SERVICE = before
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from inference.registry import CARDS
 from node.card_page import END, page
 from node.cli import app
+from node.console import console
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # So wide that no cell of a table is broken into lines.
-    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "400"})
+    monkeypatch.setattr(console, "_width", 400)  # so wide that no cell of a table is broken into lines
+    return lambda *arguments: CliRunner().invoke(app, list(map(str, arguments)))
 
 
 def words(text):

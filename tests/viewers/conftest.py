@@ -12,7 +12,7 @@ from tests.viewers.studies import EVIDENCE, FULL, full, small
 collect_ignore = [] if FULL else ["test_ohif_in_full.py"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ohif(tmp_path_factory) -> Iterator[Gallery]:
     folder = tmp_path_factory.mktemp("viewers")
     documentation = Path(EVIDENCE) if EVIDENCE else None

@@ -79,7 +79,7 @@ def test_every_wrong_setting_of_a_config_is_reported_at_once(tuned, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text(
         '[pipelines.tuned]\nvariant = "middle"\nzone = 1\n[pipelines.nope]\na = 1\n'
-        "[pipelines.lung-fields]\nthreshold = 0.5\n[dicom]\nport = 0\n"
+        "[pipelines.lung-fields]\nthreshold = 0.5\n[dicom]\nport = 70000\n"
     )
     with pytest.raises(ConfigError) as error:
         config.load(path)
@@ -89,7 +89,7 @@ def test_every_wrong_setting_of_a_config_is_reported_at_once(tuned, tmp_path):
         "pipelines.tuned.zone = 1: there are: variant, threshold, zones",
         "pipelines.nope: there is no such pipeline; there are: lung-densitometry",
         "pipelines.lung-fields.threshold = 0.5: there are: none",
-        "dicom.port = 0",
+        "dicom.port = 70000",
     ):
         assert needed in said
     assert len(said.splitlines()) == 5
