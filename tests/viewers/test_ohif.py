@@ -31,7 +31,7 @@ def test_a_report_is_drawn_along_the_borders_of_its_regions_with_their_numbers(o
     exhibit = ohif.exhibits[name]
     with ohif.shown(name, exhibit.of(ResultKind.SR)[0], Opened.REPORT) as viewer:
         followed = looks.report(viewer, exhibit)
-        looks.headlines(viewer, exhibit)
         ohif.note(viewer, name, "report", followed)
+        looks.headlines(viewer, exhibit)
         assert min(followed.values()) > 0.97
         assert viewer.errors == []
