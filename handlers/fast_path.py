@@ -104,7 +104,7 @@ class FastPath:
                 self._read_for_pynetdicom()
             elif self._assoc.is_established:
                 self._receive()
-        except Exception as error:
+        except Exception as error:  # whatever it is, what was half received must not stay; what is not known goes on
             if self._messages is not None:
                 self._messages.abandon()
             if not isinstance(error, ConnectionClosedError | GivenUpError | ProtocolError):

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class QueryHandler:
             raise NoDatabaseError
         status = QueryStatus.PENDING if is_fully_supported(identifier) else QueryStatus.PENDING_WITH_WARNING
         for found in find(database, question(identifier)):
-            head = _Head(lambda found=found: self._read_head(database, found))  # type: ignore[misc]
+            head = cache(partial(self._read_head, database, found))  # read once at most
             if _has_instance_number(found, identifier, head):
                 yield status, answer(found, identifier, ae_title=self._ae_title, head=head)
 
@@ -122,20 +123,6 @@ class QueryHandler:
 
 class NoDatabaseError(Exception):
     """The database is not open, or is being made anew."""
-
-
-class _Head:
-    """The head of a file, read once at most."""
-
-    def __init__(self, read: Callable[[], Dataset]) -> None:
-        self._read = read
-        self._head: Dataset | None = None
-
-    def __call__(self) -> Dataset:
-        """Return it."""
-        if self._head is None:
-            self._head = self._read()
-        return self._head
 
 
 def logged_failure(error: Exception, what: str) -> QueryStatus:
@@ -183,7 +170,7 @@ def question(identifier: Identifier) -> Question:
     )
 
 
-def _has_instance_number(found: Found, identifier: Identifier, head: _Head) -> bool:
+def _has_instance_number(found: Found, identifier: Identifier, head: Callable[[], Dataset]) -> bool:
     """Compare the Instance Number of a result, which the database does not know."""
     wanted = identifier.keys.get("InstanceNumber")
     if not wanted or "InstanceNumber" in found.values:
