@@ -21,7 +21,7 @@ from types import SimpleNamespace
 
 from inference import resized
 from inference.opacity_ensemble import crops
-from training import nnunet_raw
+from training.opacity_ensemble import nnunet_raw
 
 _TOOK = "seconds"
 _AUGMENTING, _PREPROCESSED = "nnUNet_n_proc_DA", "nnUNet_preprocessed"

@@ -25,8 +25,8 @@ from inference.weights import Shelf
 from phantom.involvement import Lobe
 from tests.learn import shelves
 from tests.learn.severity_phantoms import KnownCT, known_cts, truth_of_lungs
-from training.ct_severity import LUNG_MASK, Sources, make
-from training.severity_fitting import Recipe, untrained
+from training.ct_severity.fitting import Recipe, untrained
+from training.ct_severity.recipe import LUNG_MASK, Sources, make
 
 _NEARLY_HOTTEST = 0.995
 

@@ -15,7 +15,7 @@ from phantom.involvement import Lobe
 from tests.learn.evidence import FULL, write
 from tests.learn.severity_phantoms import LEVELS, PLACES
 from tests.learn.severity_wiring import Verdict, Wired, wire
-from training.severity_fitting import Network, Recipe
+from training.ct_severity.fitting import Network, Recipe
 
 pytestmark = pytest.mark.timeout(1800 if FULL else 300)
 

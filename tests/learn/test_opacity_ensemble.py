@@ -22,9 +22,9 @@ from tests.learn import evidence
 from tests.learn.opacity_phantoms import chest, write_annotated, write_dicom
 from tests.narrow_ensemble import Ensemble
 from tests.nnunet_folders import Course, cached
-from training.judging import dice
-from training.opacity_ensemble import DATASETS, NAME, digest_of, make, write_datasets
-from training.opacity_fitting import Recipe
+from training.lung_fields.judging import dice
+from training.opacity_ensemble.fitting import Recipe
+from training.opacity_ensemble.recipe import DATASETS, NAME, digest_of, make, write_datasets
 from training.opacity_images import read
 
 _NARROW = Widths(blocks=(1, 1, 2, 1), channels=(16, 32, 64, 128), pyramid=32, head=32)

@@ -12,8 +12,8 @@ from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
 from inference.weights import Shelf
 from inference.weights.loading import load_network
 from inference.weights.manifest import SHIPPED
-from training.chest_images import read
-from training.judging import dice
+from training.lung_fields.chest_images import read
+from training.lung_fields.judging import dice
 
 WEIGHTS = SHIPPED / "lung-fields.safetensors"
 RECORD = json.loads((SHIPPED / "lung-fields.json").read_text(encoding="utf-8"))

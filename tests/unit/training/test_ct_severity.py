@@ -14,11 +14,11 @@ from inference.series import load
 from inference.severity.network import Logits
 from tests.learn import shelves
 from tests.learn.severity_phantoms import known_cts, truth_of_lungs
-from training import ct_severity
-from training.ct_severity import KINETICS, LUNG_MASK, Sources, make
-from training.severity_cases import CaseError, level_of, read
-from training.severity_fitting import Examples, Network, Recipe, _even_out, _said, fit, loss, untrained, varied
-from training.severity_judging import auc, summary
+from training.ct_severity import recipe as ct_severity
+from training.ct_severity.cases import CaseError, level_of, read
+from training.ct_severity.fitting import Examples, Network, Recipe, _even_out, _said, fit, loss, untrained, varied
+from training.ct_severity.judging import auc, summary
+from training.ct_severity.recipe import KINETICS, LUNG_MASK, Sources, make
 
 TINY = Recipe(width=1, size=(16, 32, 32), epochs=1, batch=2, folds=2)
 
@@ -73,8 +73,8 @@ def test_the_record_says_what_it_was_trained_on_and_how_it_does_on_patients_not_
 
 
 def test_called_again_it_prepares_and_trains_nothing(site, made, monkeypatch):
-    monkeypatch.setattr("training.severity_runs.fit", None)
-    monkeypatch.setattr("training.severity_volumes.resampled_ct", None)
+    monkeypatch.setattr("training.ct_severity.runs.fit", None)
+    monkeypatch.setattr("training.ct_severity.volumes.resampled_ct", None)
     assert make(site, TINY) == made
 
 
@@ -85,7 +85,7 @@ def test_other_labels_are_trained_anew(site, made, monkeypatch, tmp_path):
     def training(*_, **__):
         raise TrainedAnewError
 
-    monkeypatch.setattr("training.severity_runs.fit", training)
+    monkeypatch.setattr("training.ct_severity.runs.fit", training)
     other = tmp_path / "labels.csv"
     other.write_text(site.labels.read_text().replace("ct0,P0,1,", "ct0,P0,5,"))
     with pytest.raises(TrainedAnewError):
@@ -145,7 +145,7 @@ def test_i3d_starts_from_kinetics(site, tmp_path, monkeypatch):
         return untrained(recipe).state_dict()
 
     monkeypatch.setattr(ct_severity, "kinetics_start", taken_over)
-    monkeypatch.setattr("training.severity_runs.fit", trained)
+    monkeypatch.setattr("training.ct_severity.runs.fit", trained)
     shutil.copytree(site.weights, weights)
     shelves.stand_in(monkeypatch, KINETICS, weights)
     sources = replace(site, out=tmp_path / "out", weights=weights, kinetics=True)

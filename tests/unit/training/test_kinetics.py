@@ -4,7 +4,7 @@ import torch
 from inference.networks.i3d import I3D
 from inference.weights import Shelf, WrongWeightsError
 from tests.slots import declare, pinned
-from training.kinetics import kinetics_start
+from training.ct_severity.kinetics import kinetics_start
 
 INCEPTIONS = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
 BRANCHES = ("b0", "b1a", "b1b", "b2a", "b2b", "b3b")

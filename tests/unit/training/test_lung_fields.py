@@ -11,13 +11,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from inference.networks.lung_fields import SIDE, LungFieldsNet
-from training import challenges
 from training.augmentation import augmented
-from training.chest_images import folds, read
-from training.fitting import Recipe, fit, loss
-from training.judging import dice
-from training.lung_fields import make
-from training.trained import trained
+from training.lung_fields import challenges
+from training.lung_fields.chest_images import folds, read
+from training.lung_fields.fitting import Recipe, fit, loss
+from training.lung_fields.judging import dice
+from training.lung_fields.recipe import make
+from training.lung_fields.trained import trained
 
 TINY = Recipe(epochs=1, batch=2, folds=2)
 

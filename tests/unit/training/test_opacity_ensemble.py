@@ -15,8 +15,8 @@ from inference.networks.convnext_fpn import ConvNeXtFPN, Widths
 from inference.opacity_ensemble.crops import crops
 from phantom.cxr_dicom import to_dataset, turned
 from tests.learn.opacity_phantoms import chest
-from training import opacity_ensemble
-from training.opacity_fitting import Recipe, _start, fit, loss
+from training.opacity_ensemble import recipe as opacity_ensemble
+from training.opacity_ensemble.fitting import Recipe, _start, fit, loss
 from training.opacity_images import read
 
 WIDTHS = Widths(blocks=(1, 1, 1, 1), channels=(8, 8, 8, 8), pyramid=8, head=32)

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from inference.severity.network import SeverityNetwork
+from training.ct_severity.cases import Case
+from training.ct_severity.fitting import Examples, Recipe, fit, untrained
+from training.ct_severity.judging import Judged, judge
 from training.folding import dealt
-from training.severity_cases import Case
-from training.severity_fitting import Examples, Recipe, fit, untrained
-from training.severity_judging import Judged, judge
 from training.state_files import made_once
 
 

@@ -17,7 +17,7 @@ from inference.pipelines.ct_severity import CARD, CTSeverity
 from inference.resampled_ct import resampled_ct
 from inference.severity.prepared import prepare_ct
 from inference.weights import Verified
-from training.severity_cases import Case
+from training.ct_severity.cases import Case
 
 Volume = NDArray[np.float16]
 

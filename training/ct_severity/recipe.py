@@ -26,12 +26,12 @@ from inference.severity.network import FULL_WIDTH, SeverityNetwork
 from inference.weights import Shelf, Verified
 from inference.weights.refusals import WeightsRefusedError
 from inference.wording import counted
-from training.kinetics import kinetics_start
-from training.severity_cases import Case, CaseError, read
-from training.severity_fitting import Network, Recipe, untrained
-from training.severity_judging import summary
-from training.severity_runs import Runs
-from training.severity_volumes import Volumes
+from training.ct_severity.cases import Case, CaseError, read
+from training.ct_severity.fitting import Network, Recipe, untrained
+from training.ct_severity.judging import summary
+from training.ct_severity.kinetics import kinetics_start
+from training.ct_severity.runs import Runs
+from training.ct_severity.volumes import Volumes
 
 LUNG_MASK, KINETICS = "lungmask-r231", "i3d-kinetics"
 _SIZES = {Network.LTC: ltc.SIZE, Network.I3D: i3d.SIZE}
@@ -48,7 +48,7 @@ class Sources:
     Attributes
     ----------
     data, labels : Path
-        Folder of DICOM series, and the table of what is known of them; see `training.severity_cases.read`.
+        Folder of DICOM series, and the table of what is known of them; see `training.ct_severity.cases.read`.
     weights : Path
         Weights folder with the lung mask, and with Kinetics weights where the training starts from those.
     out : Path

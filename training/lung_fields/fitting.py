@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from inference.lung_probabilities import equalised
 from inference.networks.lung_fields import LungFieldsNet
 from training.augmentation import augmented
-from training.chest_images import ChestImage
+from training.lung_fields.chest_images import ChestImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F  # noqa: N812 - as torchvision's own examples name it
 
 from inference import series
-from training.chest_images import ChestImage
+from training.lung_fields.chest_images import ChestImage
 
 Pixels = NDArray[np.float32]
 _SIDE = 512

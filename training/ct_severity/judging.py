@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inference.severity.network import LEVELS, SeverityNetwork
-from training.severity_cases import Case
+from training.ct_severity.cases import Case
 
 Judged = dict[str, Any]
 

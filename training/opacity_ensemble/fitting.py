@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from inference.networks.convnext_fpn import SIDE, TINY, ConvNeXtFPN, Widths, prepared
 from training.augmentation import augmented
 from training.imagenet import convnext_encoder
-from training.nnunet_raw import at
+from training.opacity_ensemble.nnunet_raw import at
 from training.opacity_images import OpacityImage
 
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from inference.findings import SelectionRefusedError
 from inference.weights import Shelf, WeightsRefusedError
 from inference.weights.loading import read_state
-from training import nnunet_raw
-from training.opacity_fitting import Recipe, fit
+from training.opacity_ensemble import nnunet_raw
+from training.opacity_ensemble.fitting import Recipe, fit
 from training.opacity_images import OpacityImage, read
 from training.state_files import made_once
 

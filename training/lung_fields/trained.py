@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from inference.networks.lung_fields import OUTPUTS, LungFieldsNet
-from training.chest_images import ChestImage
-from training.fitting import Recipe, fit
+from training.lung_fields.chest_images import ChestImage
+from training.lung_fields.fitting import Recipe, fit
 from training.state_files import made_once
 
 NETWORK = "lung-fields U-Net, 3 classes"

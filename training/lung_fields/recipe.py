@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
-from training.chest_images import ChestImage, folds, read
-from training.fitting import Recipe
-from training.judging import judge, judge_no_chests, judge_spoilt, refusals, summary, withstood
-from training.trained import NETWORK, Trained, trained
+from training.lung_fields.chest_images import ChestImage, folds, read
+from training.lung_fields.fitting import Recipe
+from training.lung_fields.judging import judge, judge_no_chests, judge_spoilt, refusals, summary, withstood
+from training.lung_fields.trained import NETWORK, Trained, trained
 
 NAME = "lung-fields"
 

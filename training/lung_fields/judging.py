@@ -13,8 +13,8 @@ from inference.frontal import LEAST, frontal_check
 from inference.lung_masks import lung_masks
 from inference.lung_probabilities import probabilities
 from inference.networks.lung_fields import LungFieldsNet
-from training import challenges
-from training.chest_images import ChestImage
+from training.lung_fields import challenges
+from training.lung_fields.chest_images import ChestImage
 
 Judged = dict[str, Any]
 
