@@ -19,6 +19,16 @@ _ACROSS, _DOWN = "LR", "FH"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Rectangle:
+    """Edges of a rectangle on an image, in pixels from the upper left corner of the first one (PS3.3 C.18.6.1.2)."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Upright:
     """A turn by right angles or a reflection; the steps are applied in the order of the attributes.
 
@@ -77,10 +87,30 @@ class Upright:
             x, y, rows_mm, columns_mm = y, x, columns_mm, rows_mm
         return replace(grid, origin_mm=(x, y, z), spacing_mm=(slices, rows_mm, columns_mm))
 
+    def turn_rectangle(self, stored: Rectangle, shape: Sequence[int]) -> Rectangle:
+        """Return where a rectangle of the stored pixels, whose rows and columns are `shape`, lies upright."""
+        turned = _transposed(stored) if self.transposed else stored
+        return self._mirrored(turned, shape[::-1] if self.transposed else shape)
+
+    def turn_rectangle_back(self, drawn: Rectangle, shape: Sequence[int]) -> Rectangle:
+        """Return where a rectangle on the upright image, whose rows and columns are `shape`, lies as stored."""
+        stored = self._mirrored(drawn, shape)
+        return _transposed(stored) if self.transposed else stored
+
+    def _mirrored(self, box: Rectangle, shape: Sequence[int]) -> Rectangle:
+        rows, columns = shape
+        if self.rows_reversed:
+            box = replace(box, top=rows - box.bottom, bottom=rows - box.top)
+        return replace(box, left=columns - box.right, right=columns - box.left) if self.columns_reversed else box
+
     def _reversed(self, image: NDArray[_Item]) -> NDArray[_Item]:
         if self.rows_reversed:
             image = image[..., ::-1, :]
         return image[..., ::-1] if self.columns_reversed else image
+
+
+def _transposed(box: Rectangle) -> Rectangle:
+    return Rectangle(left=box.top, top=box.left, right=box.bottom, bottom=box.right)
 
 
 def upright(patient_orientation: Sequence[str]) -> Upright | None:

@@ -1,0 +1,240 @@
+"""Faster R-CNN with a ResNet-50 and a feature pyramid: boxes around what it was trained to find.
+
+torchvision's own `FasterRCNN`, so its names are those of the weights. Normalisations of the ResNet are frozen, with an
+epsilon of 0 as torchvision has it from COCO on; weights that count their batches learnt with running ones, and get
+theirs.
+
+References
+----------
+Ren et al., NeurIPS 2015, arXiv:1506.01497 (Faster R-CNN); Lin et al., CVPR 2017, arXiv:1612.03144 (FPN).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
+
+from inference import compute
+from inference.batches import Batches
+from inference.networks.answers import Answers, Floats
+from inference.resident import resident
+from inference.weights import Verified
+from inference.weights.loading import load_network, read_state
+
+LEAST_CERTAINTY = 0.05
+"""Of a box; of others the network says nothing."""
+MOST_BOXES = 100
+"""On one image."""
+_BATCH = 8
+_REDUCTION = 32
+_STAGES, _FIRST = 4, 64
+_RUNNING_EPS = 1e-5
+_COUNTED = ".num_batches_tracked"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Widths:
+    """How large a network is, and how large what it looks at.
+
+    Attributes
+    ----------
+    blocks : tuple of 4 int
+        Of each stage of the ResNet.
+    narrower : int
+        By which the channels of its stages are divided.
+    pyramid, head : int
+        Channels of the pyramid, and of the two layers that look at a box.
+    anchors : tuple of 5 int
+        Sides of the boxes that it starts from, in its pixels.
+    shorter, longer : int
+        An image is brought to this shorter side, or to that longer one where it would exceed it.
+    """
+
+    blocks: tuple[int, ...] = (3, 4, 6, 3)
+    narrower: int = 1
+    pyramid: int = 256
+    head: int = 1024
+    anchors: tuple[int, ...] = (32, 64, 128, 256, 512)
+    shorter: int = 800
+    longer: int = 1333
+
+    def size(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Return the rows and columns that an image is brought to, its proportions kept."""
+        scale = min(self.shorter / min(shape), self.longer / max(shape))
+        rows, columns = (max(1, round(length * scale)) for length in shape)
+        return rows, columns
+
+
+R50 = Widths()
+"""`fasterrcnn_resnet50_fpn` of torchvision."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkBox:
+    """A box on the image that a network saw: edges in its pixels, from the corner of the first one.
+
+    Attributes
+    ----------
+    output : str
+        What the network calls it.
+    certainty : float
+        From `LEAST_CERTAINTY` to 1; no probability.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    output: str
+    certainty: float
+
+
+class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
+    """The network.
+
+    Parameters
+    ----------
+    classes : int
+        With background, which is the first.
+    widths : Widths
+        How large it is.
+    eps : float or None
+        Of frozen normalisations; None makes running ones, which a network without a start learns with.
+    overlap : float
+        Of two boxes of one class with a larger one (common part over union) only the more certain one stays.
+    """
+
+    def __init__(self, classes: int, widths: Widths = R50, *, eps: float | None = 0.0, overlap: float = 0.5) -> None:
+        backbone = _backbone(widths, eps)
+        pool = MultiScaleRoIAlign([str(stage) for stage in range(_STAGES)], output_size=7, sampling_ratio=2)
+        super().__init__(
+            backbone,
+            min_size=widths.shorter,
+            max_size=widths.longer,
+            rpn_anchor_generator=AnchorGenerator(
+                tuple((side,) for side in widths.anchors), ((0.5, 1.0, 2.0),) * len(widths.anchors)
+            ),
+            box_roi_pool=pool,
+            box_head=TwoMLPHead(widths.pyramid * 7 * 7, widths.head),
+            box_predictor=FastRCNNPredictor(widths.head, classes),
+            box_score_thresh=LEAST_CERTAINTY,
+            box_nms_thresh=overlap,
+            box_detections_per_img=MOST_BOXES,
+        )
+
+
+def boxes(
+    weights: Verified, images: Sequence[Floats], device: str, *, overlap: float
+) -> Answers[tuple[NetworkBox, ...]]:
+    """Find boxes.
+
+    Parameters
+    ----------
+    weights : Verified
+        Names the classes, background first.
+    images : sequence of ndarray of float32, shape (rows, columns)
+        In [0, 1], each of the size that `Widths.size` gives.
+    device : str
+        Torch device.
+    overlap : float
+        As of `BoxNet`.
+
+    Returns
+    -------
+    Answers of tuple of NetworkBox
+        Of each image, the most certain first.
+    """
+    found: list[tuple[NetworkBox, ...]] = [()] * len(images)
+    run = Batches(lambda on: partial(_found, _resident(weights, on, overlap), images), device=device, batch=_BATCH)
+    for numbers in _alike(images):
+        for number, rows in zip(numbers, run(torch.tensor(numbers)).numpy(), strict=True):
+            found[number] = tuple(_box(row, weights.outputs) for row in rows if row[-1] > 0)
+    return Answers(each=tuple(found), parameters=run.parameters, warnings=run.warnings)
+
+
+def _resident(weights: Verified, device: str, overlap: float) -> BoxNet:
+    dtype = compute.dtype_on(device)
+
+    def make() -> BoxNet:
+        network = _network(weights, overlap)
+        compute.cast(network.backbone, dtype).to(memory_format=torch.channels_last)
+        return network
+
+    return resident(("Faster R-CNN", weights.sha256, dtype, overlap), device, make)
+
+
+def _network(weights: Verified, overlap: float) -> BoxNet:
+    state = read_state(weights)
+    has_running = any(name.endswith(_COUNTED) for name in state)
+
+    def build() -> BoxNet:
+        return BoxNet(len(weights.outputs), R50, eps=_RUNNING_EPS if has_running else 0.0, overlap=overlap)
+
+    return load_network(weights, build, ignore=lambda name: name.endswith(_COUNTED))
+
+
+def _found(network: BoxNet, images: Sequence[Floats], numbers: Tensor) -> Tensor:
+    """Return boxes of the images with these numbers, shape (n, MOST_BOXES, 6): edges, class, certainty; else 0.
+
+    As `FasterRCNN` itself goes, but that only the backbone is computed in fewer bits: edges in bfloat16 have three
+    digits.
+    """
+    grey = [torch.from_numpy(images[number]).to(numbers.device) for number in numbers.tolist()]
+    seen, _ = network.transform([image.expand(3, -1, -1) for image in grey])
+    features = network.backbone(seen.tensors.to(memory_format=torch.channels_last))
+    with torch.autocast(numbers.device.type, enabled=False):
+        features = {level: values.float() for level, values in features.items()}
+        proposals, _ = network.rpn(seen, features)
+        found, _ = network.roi_heads(features, proposals, seen.image_sizes)
+    rows = torch.zeros((len(found), MOST_BOXES, 6), device=numbers.device)
+    for row, one in zip(rows, found, strict=True):
+        said = torch.cat([one["boxes"], one["labels"][:, None].float(), one["scores"][:, None]], dim=1)
+        row[: len(said)] = said
+    return rows
+
+
+def _box(row: Floats, outputs: Sequence[str]) -> NetworkBox:
+    left, top, right, bottom, output, certainty = row.tolist()
+    return NetworkBox(
+        left=left, top=top, right=right, bottom=bottom, output=outputs[round(output)], certainty=certainty
+    )
+
+
+def _alike(images: Sequence[Floats]) -> list[list[int]]:
+    """Return the numbers of images that get the same border, so that none sees what another's is."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(tuple(-(-length // _REDUCTION) for length in image.shape), []).append(number)
+    return list(groups.values())
+
+
+class _Narrower(ResNet):  # type: ignore[misc]  # torchvision ships no types
+    """A ResNet of bottlenecks whose stages have fewer channels."""
+
+    def __init__(self, widths: Widths, normalisation: Callable[..., nn.Module]) -> None:
+        self._by = widths.narrower
+        super().__init__(Bottleneck, list(widths.blocks), norm_layer=normalisation)
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:  # noqa: ANN401
+        stage: nn.Sequential = super()._make_layer(block, planes // self._by, *args, **kwargs)
+        return stage
+
+
+def _backbone(widths: Widths, eps: float | None) -> BackboneWithFPN:
+    normalisation = nn.BatchNorm2d if eps is None else partial(FrozenBatchNorm2d, eps=eps)
+    first = _FIRST * Bottleneck.expansion // widths.narrower
+    return BackboneWithFPN(
+        _Narrower(widths, normalisation),
+        {f"layer{stage + 1}": str(stage) for stage in range(_STAGES)},
+        [first * 2**stage for stage in range(_STAGES)],
+        widths.pyramid,
+    )

@@ -1,0 +1,1 @@
+"""The steps of `opacity-boxes` around its network: what it is shown, where its boxes lie, and what they say."""
