@@ -33,7 +33,7 @@ _LEAST_SHARE_BETWEEN = 0.02
 """Of the pixels, between black and white: what a window that shows anything leaves."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False, weakref_slot=True)
 class Radiograph:
     """One X-ray image in memory.
 
@@ -73,6 +73,11 @@ class Radiograph:
     def sop_instance_uids(self) -> tuple[str, ...]:
         """The SOP Instance UID, as a series has one for each slice."""
         return (str(self.header.SOPInstanceUID),)
+
+    @property
+    def upright_image(self) -> NDArray[np.float32]:
+        """The image as a person looks at it, shape (rows, columns), the patient's right at the left."""
+        return np.ascontiguousarray(self.upright.turn(self.pixel_array[0]))
 
     @property
     def pixel_area_mm2(self) -> float | None:

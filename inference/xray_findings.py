@@ -10,6 +10,10 @@ from inference.radiograph import Radiograph
 
 _AREA = Code("42798000", "SCT", "Area")
 _MM2 = Code("mm2", "UCUM", "mm2")
+_STATE_VIEW = (
+    "If it is one, state View Position (0018,5101) and Patient Orientation (0020,0020), check the window, and send it "
+    "again."
+)
 
 
 def unfit(radiograph: Radiograph, needed: XRayInput) -> Refusal | None:
@@ -30,6 +34,15 @@ def unfit(radiograph: Radiograph, needed: XRayInput) -> Refusal | None:
 def not_frontal(doubts: Sequence[str], remedy: str) -> Refusal:
     """Return the refusal of an image whose lungs are not those of a frontal one."""
     return Refusal(code="not-frontal-chest", reason=f"Not a frontal chest image: {'; '.join(doubts)}.", remedy=remedy)
+
+
+def hardly_frontal(radiograph: Radiograph, doubts: Sequence[str], needed: XRayInput) -> Refusal | None:
+    """Return the refusal of an image that nothing says is frontal: neither its header nor its lungs.
+
+    Lungs that are dense are hardly found as lungs, and may be what is looked for: an image that states its view passes.
+    """
+    view = str(radiograph.header.get("ViewPosition") or "").strip().upper()
+    return None if not doubts or view in needed.view_positions else not_frontal(doubts, _STATE_VIEW)
 
 
 def area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tuple[Measurement, ...]:

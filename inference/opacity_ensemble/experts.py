@@ -7,16 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.batches import joined_parameters
-from inference.frontal import FrontalCheck, frontal_check
-from inference.lung_masks import lung_masks
-from inference.lung_probabilities import probabilities
+from inference.frontal import FrontalCheck
+from inference.frontal_lungs import NETWORK, frontal_lungs
 from inference.networks import convnext_fpn, nnunet, xrv
 from inference.networks.answers import Answers
-from inference.networks.lung_fields import LungFieldsNet
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768
-from inference.resident import resident
+from inference.radiograph import Radiograph
 from inference.weights import Verified
-from inference.weights.loading import load_network
 
 Floats = NDArray[np.float32]
 Answer = TypeVar("Answer")
@@ -60,12 +57,9 @@ class Networks:
         """Return right and left lung of each image."""
         return self._noted(xrv.lungs(self._weights["xrv-pspnet"], images, self._device))
 
-    def frontal(self, image: Floats) -> FrontalCheck:
+    def frontal(self, radiograph: Radiograph) -> FrontalCheck:
         """Judge by its lungs, as `lung-fields` finds them, whether an image is a frontal one."""
-        weights = self._weights["lung-fields"]
-        network = resident(("lung-fields", weights.sha256), self._device, lambda: load_network(weights, LungFieldsNet))
-        found = probabilities(network, image)
-        return frontal_check(found, lung_masks(found))
+        return frontal_lungs(radiograph, self._weights[NETWORK], self._device).check
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -122,21 +122,12 @@ class LungFields:
             If it is not a frontal chest image.
         """
         # torch and scipy are imported with these.
-        from inference.frontal import frontal_check
-        from inference.lung_masks import lung_masks
-        from inference.lung_probabilities import probabilities
-        from inference.networks.lung_fields import LungFieldsNet
-        from inference.resident import resident
-        from inference.weights.loading import load_network
+        from inference.frontal_lungs import frontal_lungs
 
-        weights = self._weights[_WEIGHTS]
-        network = resident((_WEIGHTS, weights.sha256), device, lambda: load_network(weights, LungFieldsNet))
-        turned = radiograph.upright.turn(radiograph.pixel_array[0])
-        found = probabilities(network, turned)
-        masks = lung_masks(found)
-        check = frontal_check(found, masks)
-        if not check.is_frontal:
-            raise SelectionRefusedError(not_frontal(check.doubts, _REMEDY))
+        found = frontal_lungs(radiograph, self._weights[_WEIGHTS], device)
+        masks = found.masks
+        if not found.check.is_frontal:
+            raise SelectionRefusedError(not_frontal(found.check.doubts, _REMEDY))
         return Findings(
             algorithm=Algorithm(
                 name=CARD.name,
@@ -147,7 +138,7 @@ class LungFields:
             source_instances=radiograph.sop_instance_uids,
             measurements=_both(masks, radiograph),
             regions=tuple(_regions(np.ascontiguousarray(radiograph.upright.turn_back(masks)), radiograph)),
-            heatmaps=(_heatmap(found, radiograph),),
+            heatmaps=(_heatmap(found.probabilities, radiograph),),
             warnings=tuple(_warnings(masks, radiograph)),
         )
 

@@ -17,7 +17,7 @@ from inference.opacity_ensemble.options import SETTINGS, options
 from inference.radiograph import Radiograph
 from inference.training_record import training_data
 from inference.weights import Shelf, combined_sha256
-from inference.xray_findings import doubts_about, not_frontal, unfit
+from inference.xray_findings import doubts_about, hardly_frontal, unfit
 
 if TYPE_CHECKING:  # it brings torch
     from inference.frontal import FrontalCheck
@@ -31,10 +31,6 @@ _INPUT = XRayInput(view_positions=("PA", "AP"), min_size=(256, 256))
 _LUNG_FIELDS = "lung-fields"
 _SOURCE = "description of the fifth place, MIDRC XAI challenge 2024 (github.com/MIDRC/COVID19_Challenges)"
 _LICENCE = "of its provider; not used here"
-_REMEDY = (
-    "If it is one, state View Position (0018,5101) and Patient Orientation (0020,0020), check the window, and send it "
-    "again."
-)
 
 CARD = ModelCard(
     name="opacity-ensemble",
@@ -196,11 +192,10 @@ class OpacityEnsemble:
         from inference.opacity_ensemble.experts import Networks
 
         networks = Networks(self._weights, device)
-        images = [_upright(radiograph) for radiograph in radiographs]
-        checks = [networks.frontal(image) for image in images]
-        refused = [_refused(*pair) for pair in zip(radiographs, checks, strict=True)]
+        checks = [networks.frontal(radiograph) for radiograph in radiographs]
+        refused = [hardly_frontal(one, check.doubts, _INPUT) for one, check in zip(radiographs, checks, strict=True)]
         taken = [number for number, refusal in enumerate(refused) if refusal is None]
-        shown = [images[number] for number in taken]
+        shown = [radiographs[number].upright_image for number in taken]
         lungs = networks.lungs(shown)
         found: list[Findings | Refusal | None] = [*refused]
         for number, seen, fields in zip(taken, look(shown, networks, self._options.threshold), lungs, strict=True):
@@ -226,7 +221,7 @@ class OpacityEnsemble:
         from inference.opacity_ensemble.experts import Networks
         from inference.opacity_ensemble.readout import stored_maps
 
-        (seen,) = look([_upright(radiograph)], Networks(self._weights, device), self._options.threshold)
+        (seen,) = look([radiograph.upright_image], Networks(self._weights, device), self._options.threshold)
         return stored_maps(radiograph, seen.maps)
 
     def _findings(
@@ -255,13 +250,3 @@ class OpacityEnsemble:
                 *networks.warnings,
             ),
         )
-
-
-def _upright(radiograph: Radiograph) -> Floats:
-    return np.ascontiguousarray(radiograph.upright.turn(radiograph.pixel_array[0]))
-
-
-def _refused(radiograph: Radiograph, check: "FrontalCheck") -> Refusal | None:
-    """Return the refusal of an image that nothing says is frontal; dense lungs fail the check, and are what we seek."""
-    view = str(radiograph.header.get("ViewPosition") or "").strip().upper()
-    return None if check.is_frontal or view in _INPUT.view_positions else not_frontal(check.doubts, _REMEDY)

@@ -23,6 +23,7 @@ from inference.networks.lung_fields import SIDE as LUNG_SIDE
 from inference.networks.lung_fields import LungFieldsNet
 from inference.networks.xrv import Lungs, square
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768, REFINE
+from inference.radiograph import Radiograph
 from inference.resized import resized
 from inference.weights import Verified
 from inference.weights.loading import load_network
@@ -83,9 +84,9 @@ class Naive:
         """Return right and left lung of each image."""
         return [self._lungs(image) for image in images]
 
-    def frontal(self, image: Floats) -> FrontalCheck:
+    def frontal(self, radiograph: Radiograph) -> FrontalCheck:
         """Judge whether an image is a frontal one: two passes of `lung-fields`."""
-        found = fields(self._fields, image, self._device)
+        found = fields(self._fields, radiograph.upright_image, self._device)
         return frontal_check(found, lung_masks(found))
 
     def _predictor(self, folder: Path) -> nnUNetPredictor:
