@@ -39,6 +39,7 @@ COPY handlers handlers
 COPY inference inference
 COPY node node
 COPY phantom phantom
+COPY training training
 RUN uv build --wheel --out-dir dist --build-constraints requirements.lock --require-hashes \
  && uv pip install --no-deps dist/*.whl \
  && uv pip check

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGES = ("db", "dicom_out", "evaluation", "handlers", "inference", "node", "phantom")
+PACKAGES = ("db", "dicom_out", "evaluation", "handlers", "inference", "node", "phantom", "training")
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_it_holds_every_file_of_its_packages_migrations_and_weights_too(wheel):
     }
 
 
-def test_it_holds_neither_tests_nor_training_nor_images(wheel):
+def test_it_holds_neither_tests_nor_images(wheel):
     held = {name for name in names(wheel) if ".dist-info/" not in name}
     assert {name.split("/")[0] for name in held} == set(PACKAGES)
     assert {Path(name).suffix for name in held} <= {".py", ".toml", ".mako", ".json", ".safetensors", ".html"}
