@@ -162,6 +162,34 @@ class Region:
     tracking_uid: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """A rectangle round something on a radiograph, written as a TID 1410 group with a closed line.
+
+    Attributes
+    ----------
+    label : str
+        For people: unique within the findings ("box 1").
+    finding : Code
+        What is in it.
+    left, top, right, bottom : float
+        Its edges on the stored pixels, from the upper left corner of the first one (PS3.3 C.18.6.1.2).
+    certainty : float
+        In [0, 1]; no probability.
+    site : Site or None
+        Finding site.
+    """
+
+    label: str
+    finding: Code
+    left: float
+    top: float
+    right: float
+    bottom: float
+    certainty: float
+    site: Site | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Heatmap:
     """A quantity at every place, written as a Parametric Map or a grayscale Secondary Capture with real-world values.
@@ -212,6 +240,8 @@ class Findings:
         In the order in which they are to be listed.
     heatmaps : tuple of Heatmap
         In the order in which they are to be listed.
+    boxes : tuple of Box or None
+        In the order in which they are to be listed, of a radiograph; None where the pipeline looks for none.
     warnings : tuple of str
         Sentences a reader must see beside the numbers.
     """
@@ -223,4 +253,5 @@ class Findings:
     categories: tuple[Category, ...] = ()
     regions: tuple[Region, ...] = ()
     heatmaps: tuple[Heatmap, ...] = ()
+    boxes: tuple[Box, ...] | None = None
     warnings: tuple[str, ...] = ()
