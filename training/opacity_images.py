@@ -11,9 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inference import radiograph
+from training.errors import TrainingError
 
 _INSIDE = 127
 _DICOM = ".dcm"
+
+
+class ImagesError(TrainingError):
+    """The folder is not what recipes read; names the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,7 +69,7 @@ def read(folder: Path) -> Sequence[OpacityImage]:
 
     Raises
     ------
-    ValueError
+    ImagesError
         If there is no image, or two have one name; or, when it is read, if one has no mask, or a mask of another
         size. Names the file.
     inference.findings.SelectionRefusedError
@@ -72,16 +77,16 @@ def read(folder: Path) -> Sequence[OpacityImage]:
     """
     paths = sorted(path for path in (folder / "images").glob("*") if path.is_file())
     if not paths:
-        raise ValueError(f"{folder / 'images'} holds no images")
+        raise ImagesError(f"{folder / 'images'} holds no images")
     for one, other in pairwise(sorted(paths, key=lambda path: path.stem)):
         if one.stem == other.stem:
-            raise ValueError(f"{one.name} and {other.name} have one name, and would have one mask; rename one of them")
+            raise ImagesError(f"{one.name} and {other.name} have one name, and would have one mask; rename one of them")
     return _Folder(paths, folder / "masks")
 
 
 def _read(path: Path, mask: Path) -> OpacityImage:
     if not mask.is_file():
-        raise ValueError(f"{path.name} has no mask: {mask} is missing; a black one says that there is no opacity")
+        raise ImagesError(f"{path.name} has no mask: {mask} is missing; a black one says that there is no opacity")
     with Image.open(mask) as image:
         opacity = np.asarray(image.convert("L")) > _INSIDE
     if path.suffix.lower() == _DICOM:
@@ -90,7 +95,7 @@ def _read(path: Path, mask: Path) -> OpacityImage:
     else:
         pixels, turn = _picture(path), None
     if pixels.shape != opacity.shape:
-        raise ValueError(f"{mask} has {_size(opacity)} pixels, and {path.name} {_size(pixels)}")
+        raise ImagesError(f"{mask} has {_size(opacity)} pixels, and {path.name} {_size(pixels)}")
     if turn is not None:
         pixels, opacity = turn(pixels), turn(opacity)
     return OpacityImage(name=path.stem, pixels=np.ascontiguousarray(pixels), opacity=np.ascontiguousarray(opacity))

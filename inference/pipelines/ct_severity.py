@@ -63,7 +63,7 @@ CARD = ModelCard(
     training=(
         "By the site that installs its networks: those of the source were not published. There, levels were five "
         "bins of the Global CT Score (five lobes, 0 to 5 each), and I3D began with weights of Kinetics. "
-        "`python -m training.ct_severity` trains both on a site's own CTs. Nothing that comes with the program was "
+        "`opacity-node train ct-severity` trains both on a site's own CTs. Nothing that comes with the program was "
         "trained."
     ),
     assessment=(

@@ -64,7 +64,7 @@ CARD = ModelCard(
     input=_INPUT,
     parameters={"network_grid": "256 x 256", "threshold": "most probable of background, right lung, left lung"},
     training=(
-        "A small U-Net, trained from random weights by `python -m training.lung_fields`, split by patient, seeds "
+        "A small U-Net, trained from random weights by `opacity-node train lung-fields`, split by patient, seeds "
         "fixed. Images by way of the COVID-19 image data collection (Cohen et al., arXiv:2006.11988), lung masks as "
         "torchxrayvision 1.5.7 has them."
     ),

@@ -15,6 +15,7 @@ from node.cli import (  # noqa: F401 - each registers its commands
     service,
     studies,
     tools,
+    training,
 )
 from node.cli.entry import app
 

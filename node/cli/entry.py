@@ -19,7 +19,7 @@ from node.console import errors
 
 _FIRST = (
     *("demo", "serve", "check-config", "config", "status", "route", "jobs", "deliveries", "send", "run"),
-    "evaluate",
+    *("evaluate", "train"),
     *("pipelines", "models"),
 )
 

@@ -10,13 +10,14 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from inference.severity.network import LEVELS
+from training.errors import TrainingError
 
 _HIGHEST_SCORE = 25
 _SCORES_A_LEVEL = _HIGHEST_SCORE // LEVELS
 _YES_NO = {"1": True, "0": False, "": None}
 
 
-class CaseError(ValueError):
+class CaseError(TrainingError):
     """The table or the folder is not what the recipe reads; says what to change."""
 
 

@@ -1,17 +1,15 @@
 """Weights of `ct-severity`: cross-validated by patient, then trained on all.
 
-``python -m training.ct_severity --data DIR --labels CSV --weights DIR --out DIR`` writes
+``opacity-node train ct-severity --data DIR --labels CSV --weights DIR --out DIR`` writes
 ``ct-severity-ltc.safetensors`` (or ``-i3d``) and, beside it, ``.json``: the recipe, what it was trained on, and every
 number. Prepared CTs stay in ``DIR/prepared``, the folds' networks in ``DIR/folds``; called again, it goes on from them.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,8 @@ from torch import Tensor
 
 from inference.findings import Refusal
 from inference.networks import i3d, ltc
-from inference.severity.network import FULL_WIDTH, SeverityNetwork
+from inference.severity.network import SeverityNetwork
 from inference.weights import Shelf, Verified
-from inference.weights.refusals import WeightsRefusedError
 from inference.wording import counted
 from training.ct_severity.cases import Case, CaseError, read
 from training.ct_severity.fitting import Network, Recipe, untrained
@@ -32,12 +29,13 @@ from training.ct_severity.judging import summary
 from training.ct_severity.kinetics import kinetics_start
 from training.ct_severity.runs import Runs
 from training.ct_severity.volumes import Volumes
+from training.errors import TrainingError
 
 LUNG_MASK, KINETICS = "lungmask-r231", "i3d-kinetics"
-_SIZES = {Network.LTC: ltc.SIZE, Network.I3D: i3d.SIZE}
+SIZES = {Network.LTC: ltc.SIZE, Network.I3D: i3d.SIZE}
 
 
-class RecipeError(ValueError):
+class RecipeError(TrainingError):
     """No network can be made as was asked for; says what to change."""
 
 
@@ -65,33 +63,6 @@ class Sources:
     out: Path
     kinetics: bool = False
     device: str = "cpu"
-
-
-def main(arguments: list[str]) -> int:
-    """Train, write, and print the summary."""
-    given = _parser().parse_args(arguments)
-    network = Network(given.network)
-    changed = {"epochs": given.epochs, "learning_rate": given.learning_rate, "batch": given.batch}
-    recipe = replace(
-        Recipe(network=network, width=given.width, size=tuple(given.size or _SIZES[network]), seed=given.seed),
-        **{name: value for name, value in changed.items() if value is not None},
-    )
-    sources = Sources(
-        data=given.data,
-        labels=given.labels,
-        weights=given.weights,
-        out=given.out,
-        kinetics=given.start == "kinetics",
-        device=given.device,
-    )
-    try:
-        record = make(sources, recipe)
-    except (RecipeError, CaseError, WeightsRefusedError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
-        return 2
-    shown = {name: record[name] for name in ("trained_on", "unseen_patients", "file")}
-    print(json.dumps(shown, indent=2))  # noqa: T201 - a command's answer
-    return 0
 
 
 def make(sources: Sources, recipe: Recipe) -> dict[str, Any]:
@@ -204,25 +175,3 @@ def _counts(cases: Sequence[Case]) -> dict[str, Any]:
         "by_level": {str(level): levels[level] for level in sorted(levels)},
         "covid": dict(sorted(covid.items())),
     }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.ct_severity", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder in which the folders of the table lie")
-    parser.add_argument("--labels", type=Path, required=True, help="table of what is known; see docs/training.md")
-    parser.add_argument("--weights", type=Path, required=True, help="weights folder that holds lungmask-r231")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--network", choices=[network.value for network in Network], default=Network.LTC.value)
-    parser.add_argument("--start", choices=["nothing", "kinetics"], default="nothing", help="kinetics: of I3D alone")
-    parser.add_argument("--width", type=int, default=FULL_WIDTH, help="channels of the first convolution")
-    parser.add_argument("--size", type=int, nargs=3, metavar=("SLICES", "ROWS", "COLUMNS"), help="of the input")
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--seed", type=int, default=Recipe().seed)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:1")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from training.errors import TrainingError
 
-class PlanError(ValueError):
-    """Nothing can be trained so; says what to change."""
+
+class PlanError(TrainingError):
+    """Numbers that cannot be; says what to change."""
 
 
 class Precision(StrEnum):

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from inference.letterbox import Letterbox
 from inference.networks.lung_fields import SIDE
+from training.errors import TrainingError
 from training.folding import dealt
 
 _INSIDE = 127
@@ -56,7 +57,7 @@ def read(folder: Path) -> list[ChestImage]:
 
     Raises
     ------
-    ValueError
+    TrainingError
         If a mask does not consist of two lungs, one on either side.
     """
     with (folder / "index.csv").open(encoding="utf-8", newline="") as stream:
@@ -80,6 +81,6 @@ def _sides(mask: NDArray[np.bool_], name: str) -> NDArray[np.uint8]:
     parts, count = ndimage.label(mask)
     large = [part for part in range(1, count + 1) if (parts == part).mean() >= _MIN_PART]
     if len(large) != 2:
-        raise ValueError(f"the mask of {name} has {len(large)} parts; it should have one for each lung")
+        raise TrainingError(f"the mask of {name} has {len(large)} parts; it should have one for each lung")
     right, left = sorted(large, key=lambda part: ndimage.center_of_mass(parts == part)[1])
     return np.select([parts == right, parts == left], [1, 2], 0).astype(np.uint8)

@@ -1,15 +1,13 @@
 """Weights of `lung-fields`: cross-validated by patient, then trained on all.
 
-``python -m training.lung_fields --data DIR --out DIR`` writes ``lung-fields.safetensors`` and, beside it,
+``opacity-node train lung-fields --data DIR --out DIR`` writes ``lung-fields.safetensors`` and, beside it,
 ``lung-fields.json``: the recipe, every number, and whose images they were. The folds' networks stay in ``DIR/folds``;
 called again, it judges them anew and trains only what a recipe of the same words has not made before.
 """
 
-import argparse
 import hashlib
 import json
 import multiprocessing
-import sys
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -24,20 +22,6 @@ from training.lung_fields.judging import judge, judge_no_chests, judge_spoilt, r
 from training.lung_fields.trained import NETWORK, Trained, trained
 
 NAME = "lung-fields"
-
-
-def main(arguments: list[str]) -> int:
-    """Train, write, and print the summary."""
-    parser = argparse.ArgumentParser(prog="python -m training.lung_fields", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with index.csv, images/ and masks/")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--ct", type=Path, help="folder of a chest CT, whose planes are to be told from X-rays")
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
-    parser.add_argument("--processes", type=int, default=2, help="folds at a time, of one thread each")
-    given = parser.parse_args(arguments)
-    record = make(given.data, given.out, Recipe(epochs=given.epochs), ct=given.ct, processes=given.processes)
-    print(json.dumps(record["unseen_patients"], indent=2))  # noqa: T201 - a command's answer
-    return 0
 
 
 def make(data: Path, out: Path, recipe: Recipe, *, ct: Path | None = None, processes: int = 1) -> dict[str, Any]:
@@ -125,7 +109,3 @@ def _attribution(images: list[ChestImage]) -> list[dict[str, Any]]:
         }
         for origin, licence in origins
     ]
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The loop of `training.opacity_ensemble`: images with opacity -> ConvNeXt with a feature pyramid."""
+"""The loop of `opacity-ensemble`: images with opacity -> ConvNeXt with a feature pyramid."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from inference.networks.convnext_fpn import SIDE, TINY, ConvNeXtFPN, Widths, prepared
 from training.augmentation import augmented
+from training.errors import TrainingError
 from training.imagenet import convnext_encoder
 from training.opacity_ensemble.nnunet_raw import at
 from training.opacity_images import OpacityImage
@@ -66,11 +67,11 @@ def fit(
 
     Raises
     ------
-    ValueError
+    TrainingError
         If there are fewer images than a batch has.
     """
     if len(images) < recipe.batch:
-        raise ValueError(f"{len(images)} images are fewer than one batch, which has {recipe.batch}")
+        raise TrainingError(f"{len(images)} images are fewer than one batch, which has {recipe.batch}")
     torch.manual_seed(recipe.seed)
     network: ConvNeXtFPN = _start(recipe, imagenet).to(device).train()
     pairs = [_pair(image) for image in at(images, SIDE)]

@@ -1,14 +1,12 @@
 """Weights of `opacity-ensemble`: its ConvNeXt, and data sets from which nnU-Net's own commands make the other three.
 
-``python -m training.opacity_ensemble --data DIR --out DIR`` writes ``opacity-ensemble-convnext.safetensors``, beside
+``opacity-node train opacity-ensemble --data DIR --out DIR`` writes ``opacity-ensemble-convnext.safetensors``, beside
 it ``.json`` with the recipe and the images, and ``nnUNet_raw`` with a data set for each nnU-Net. docs/training.md says
 how to go on. Called again, it trains only what the same recipe has not made of the same images before.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inference.findings import SelectionRefusedError
-from inference.weights import Shelf, WeightsRefusedError
-from inference.weights.loading import read_state
 from training.opacity_ensemble import nnunet_raw
 from training.opacity_ensemble.fitting import Recipe, fit
-from training.opacity_images import OpacityImage, read
+from training.opacity_images import OpacityImage
 from training.state_files import made_once
 
 NAME = "opacity-ensemble-convnext"
@@ -35,28 +30,6 @@ DATASETS = {
 }
 """Under ``nnUNet_raw``; each makes the weights of the slot ``opacity-ensemble-...``."""
 _SIDES = {"nnunet-336": 336, "nnunet-768": 768}
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Train, write, and say what was made."""
-    parser = argparse.ArgumentParser(prog="python -m training.opacity_ensemble", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with images/ and masks/")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--weights", type=Path, help=f"weights folder; starts from {IMAGENET} in it, else from nothing")
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
-    parser.add_argument("--device", default="cpu", help="torch device, such as cuda:0")
-    given = parser.parse_args(arguments)
-    try:
-        images = read(given.data)
-        imagenet = read_state(Shelf(given.weights).require(IMAGENET)[IMAGENET]) if given.weights else None
-        datasets = write_datasets(images, given.out / "nnUNet_raw")
-        record = make(images, given.out, Recipe(epochs=given.epochs), imagenet=imagenet, device=given.device)
-    except (ValueError, OSError, SelectionRefusedError, WeightsRefusedError) as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command's answer
-        return 1
-    said = {"sha256": record["sha256"], "images": len(record["images"]), "nnUNet_raw": datasets}
-    print(json.dumps(said, indent=2))  # noqa: T201 - a command's answer
-    return 0
 
 
 def make(
@@ -134,7 +107,3 @@ def digest_of(images: Sequence[OpacityImage]) -> str:
         for part in (image.name.encode(), image.pixels.tobytes(), image.opacity.tobytes()):
             digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

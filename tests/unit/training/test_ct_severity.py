@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 from inference.networks.r231 import LungMask
 from inference.series import load
 from inference.severity.network import Logits
+from node.cli import app
 from tests.learn import shelves
 from tests.learn.severity_phantoms import known_cts, truth_of_lungs
 from training.ct_severity import recipe as ct_severity
@@ -109,10 +111,11 @@ def test_a_ct_that_ends_within_the_lungs_is_left_out(site, tmp_path, monkeypatch
         make(replace(site, out=tmp_path / "out"), replace(TINY, folds=0))
 
 
-def test_the_command_says_what_is_missing_without_a_traceback(site, tmp_path, capsys):
+def test_the_command_says_what_is_missing_without_a_traceback(site, tmp_path):
     paths = {"--data": site.data, "--labels": site.labels, "--weights": tmp_path, "--out": tmp_path / "out"}
-    assert ct_severity.main([str(part) for pair in paths.items() for part in pair]) == 2
-    assert "opacity-node models fetch lungmask-r231" in capsys.readouterr().err
+    done = CliRunner().invoke(app, ["train", "ct-severity", *(str(part) for pair in paths.items() for part in pair)])
+    assert done.exit_code == 2
+    assert "opacity-node models fetch lungmask-r231" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -123,14 +126,16 @@ def test_the_command_says_what_is_missing_without_a_traceback(site, tmp_path, ca
         (["--epochs", "0"], "epochs must be at least 1."),
     ],
 )
-def test_what_cannot_be_trained_is_said_before_a_ct_is_read(site, tmp_path, capsys, monkeypatch, options, said):
+def test_what_cannot_be_trained_is_said_before_a_ct_is_read(site, tmp_path, monkeypatch, options, said):
     shelves.stand_in(monkeypatch, LUNG_MASK, tmp_path)
     shelves.stand_in(monkeypatch, KINETICS, tmp_path)
     monkeypatch.setattr(ct_severity, "read", None)
     paths = {"--data": site.data, "--labels": site.labels, "--weights": tmp_path, "--out": tmp_path / "out"}
     narrow = ["--width", "1", *(options if "--size" in options else [*options, "--size", "16", "32", "32"])]
-    assert ct_severity.main([str(part) for pair in paths.items() for part in pair] + narrow) == 2
-    assert capsys.readouterr().err.strip() == said
+    command = ["train", "ct-severity", *(str(part) for pair in paths.items() for part in pair), *narrow]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert done.stderr.strip() == said
 
 
 def test_i3d_starts_from_kinetics(site, tmp_path, monkeypatch):

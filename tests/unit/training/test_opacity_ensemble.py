@@ -10,11 +10,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from typer.testing import CliRunner
 
 from inference.networks.convnext_fpn import ConvNeXtFPN, Widths
 from inference.opacity_ensemble.crops import crops
+from node.cli import app
 from phantom.cxr_dicom import to_dataset, turned
 from tests.learn.opacity_phantoms import chest
+from training.opacity_ensemble import fitting
 from training.opacity_ensemble import recipe as opacity_ensemble
 from training.opacity_ensemble.fitting import Recipe, _start, fit, loss
 from training.opacity_images import read
@@ -86,11 +89,13 @@ def test_images_are_read_when_they_are_asked_for_for_of_thousands_few_fit_into_m
     assert [image.name for image in images[1:]] == ["dense"]
 
 
-def test_the_command_writes_weights_a_record_and_a_data_set_for_each_nnunet(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(opacity_ensemble, "Recipe", lambda epochs=1: Recipe(epochs=epochs, batch=2, widths=WIDTHS))
+def test_the_command_writes_weights_a_record_and_a_data_set_for_each_nnunet(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "Recipe", lambda epochs: Recipe(epochs=epochs, batch=2, widths=WIDTHS))
     out = tmp_path / "out"
-    assert opacity_ensemble.main(["--data", str(folder), "--out", str(out), "--epochs", "1"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    command = ["train", "opacity-ensemble", "--data", str(folder), "--out", str(out), "--epochs", "1"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
     weights = out / "opacity-ensemble-convnext.safetensors"
     ConvNeXtFPN(WIDTHS).load_state_dict(load_file(weights))
     record = json.loads((out / "opacity-ensemble-convnext.json").read_text())
@@ -98,7 +103,7 @@ def test_the_command_writes_weights_a_record_and_a_data_set_for_each_nnunet(fold
     assert record["images"] == ["clear", "dense"]
     assert said["nnUNet_raw"] == {"Dataset336_Opacity336": 2, "Dataset768_Opacity768": 2, "Dataset100_OpacityCrops": 1}
     before = weights.stat().st_mtime_ns
-    assert opacity_ensemble.main(["--data", str(folder), "--out", str(out), "--epochs", "1"]) == 0
+    assert CliRunner().invoke(app, command).exit_code == 0
     assert weights.stat().st_mtime_ns == before
 
 
@@ -123,9 +128,11 @@ def test_images_that_are_no_longer_there_leave_the_data_sets(folder, tmp_path):
     assert left == ["clear.png", "clear.png", "clear_0000.png", "clear_0000.png"]
 
 
-def test_what_cannot_be_trained_on_is_told_in_one_line(tmp_path, capsys):
-    assert opacity_ensemble.main(["--data", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.strip().endswith("holds no images")
+def test_what_cannot_be_trained_on_is_told_in_one_line(tmp_path):
+    command = ["train", "opacity-ensemble", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert done.stderr.strip().endswith("holds no images")
 
 
 def test_the_same_seed_makes_the_same_network_and_another_makes_another(folder):

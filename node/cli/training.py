@@ -1,0 +1,144 @@
+"""Weights from a site's own images: ``train``, a command for each recipe."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from inference.findings import SelectionRefusedError
+from inference.weights import WeightsRefusedError
+from node.cli.entry import app, fail, load_config
+from node.cli.offline import check_device
+from node.console import errors
+
+_INTERRUPTED = 130
+
+train_app = typer.Typer(
+    no_args_is_help=True,
+    help="Train weights on your own images, for the slots that `models add` fills. docs/training.md tells the rest.",
+)
+app.add_typer(train_app, name="train")
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write to; called again, it goes on there.")]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Folder of installed weights; by default that of config.toml.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ...")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End saying what a person can put right, or that the same command goes on."""
+    from training.errors import TrainingError
+
+    try:
+        yield
+    except (TrainingError, SelectionRefusedError, WeightsRefusedError) as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"{error.filename or 'a file'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        errors.print("broken off; the same command goes on", style="red")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def weights_in(given: Path | None) -> Path:
+    """Return the weights folder that was named, or the node's own."""
+    return given or load_config(None).storage.weights
+
+
+def show(said: Mapping[str, Any]) -> None:
+    """Print what was made."""
+    print(json.dumps(said, indent=2))  # noqa: T201 - a command's answer
+
+
+@train_app.command("lung-fields")
+def lung_fields(
+    data: Annotated[Path, typer.Option("--data", help="Folder with index.csv, images/ and masks/.")],
+    out: OutOption,
+    ct: Annotated[
+        Path | None, typer.Option("--ct", help="Folder of a chest CT, whose planes are to be told from X-rays.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="Folds at a time, of one thread each.")] = 2,
+) -> None:
+    """Lungs on X-ray: cross-validated by patient, then trained on all. How the weights that come with it were made."""
+    with told():
+        from training.lung_fields.fitting import Recipe
+        from training.lung_fields.recipe import make
+
+        record = make(data, out, Recipe() if epochs is None else Recipe(epochs=epochs), ct=ct, processes=processes)
+        show(record["unseen_patients"])
+
+
+@train_app.command("ct-severity")
+def ct_severity(
+    data: Annotated[Path, typer.Option("--data", help="Folder in which the folders of the table lie.")],
+    labels: Annotated[Path, typer.Option("--labels", help="Table of what is known: docs/training.md.")],
+    out: OutOption,
+    weights: WeightsOption = None,
+    network: Annotated[Literal["ltc", "i3d"], typer.Option("--network")] = "ltc",
+    start: Annotated[Literal["nothing", "kinetics"], typer.Option("--start", help="kinetics: of I3D.")] = "nothing",
+    width: Annotated[int | None, typer.Option("--width", help="Channels of the first convolution.")] = None,
+    size: Annotated[
+        tuple[int, int, int] | None, typer.Option("--size", metavar="SLICES ROWS COLUMNS", help="Of the input.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="CTs a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its highest.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Severity on CT, LTC or I3D: cross-validated by patient, then trained on all."""
+    check_device(device)
+    with told():
+        from training.ct_severity.fitting import Network, Recipe
+        from training.ct_severity.recipe import SIZES, Sources, make
+
+        given = {"width": width, "epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
+        recipe = Recipe(
+            network=Network(network),
+            size=size or SIZES[Network(network)],
+            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        )
+        sources = Sources(
+            data=data,
+            labels=labels,
+            weights=weights_in(weights),
+            out=out,
+            kinetics=start == "kinetics",
+            device=device,
+        )
+        record = make(sources, recipe)
+        show({name: record[name] for name in ("trained_on", "unseen_patients", "file")})
+
+
+@train_app.command("opacity-ensemble")
+def opacity_ensemble(
+    data: Annotated[Path, typer.Option("--data", help="Folder with images/ and masks/.")],
+    out: OutOption,
+    weights: Annotated[
+        Path | None,
+        typer.Option("--weights", help="Weights folder with convnext-tiny-imagenet; without, starts from nothing."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    device: DeviceOption = "cpu",
+) -> None:
+    """Opacity on X-ray, the ensemble: its ConvNeXt, and data sets from which nnU-Net makes the other three."""
+    check_device(device)
+    with told():
+        from inference.weights import Shelf
+        from inference.weights.loading import read_state
+        from training.opacity_ensemble.fitting import Recipe
+        from training.opacity_ensemble.recipe import IMAGENET, make, write_datasets
+        from training.opacity_images import read
+
+        images = read(data)
+        imagenet = read_state(Shelf(weights).require(IMAGENET)[IMAGENET]) if weights else None
+        datasets = write_datasets(images, out / "nnUNet_raw")
+        recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
+        record = make(images, out, recipe, imagenet=imagenet, device=device)
+        show({"sha256": record["sha256"], "images": len(record["images"]), "nnUNet_raw": datasets})
