@@ -88,6 +88,8 @@ class Setting:
         Of a text, all that it may be.
     low, high : float
         Of numbers, the lowest and the highest.
+    is_whole : bool
+        Of a number, whether it must be a whole one.
     """
 
     default: SettingValue
@@ -95,6 +97,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     low: float = 0.0
     high: float = 1.0
+    is_whole: bool = False
 
     def wrong(self, value: object) -> str:
         """Say why a value cannot be, with what can; nothing where it can."""
@@ -105,10 +108,12 @@ class Setting:
             count = len(self.default)
             fits = isinstance(value, list | tuple) and len(value) == count and all(map(self._is_number, value))
             return "" if fits else f"is a list of {count} numbers {between}"
-        return "" if self._is_number(value) else f"is a number {between}"
+        return "" if self._is_number(value) else f"is a {'whole ' if self.is_whole else ''}number {between}"
 
     def _is_number(self, value: object) -> bool:
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
+            return False
+        return not self.is_whole or value == round(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from inference.card import ModelCard, SettingValue, settled
 from inference.findings import Findings, Refusal
-from inference.pipelines import balaitous, ct_severity, lung_densitometry, lung_fields, opacity_ensemble
+from inference.pipelines import balaitous, ct_severity, lung_densitometry, lung_fields, opacity_boxes, opacity_ensemble
 from inference.selected import Selected
 from inference.weights import Shelf
 
@@ -40,13 +40,21 @@ class PipelineOfSeveral(Pipeline[_Input], Protocol[_Input]):
 CARDS: Mapping[str, ModelCard] = MappingProxyType(
     {
         card.name: card
-        for card in (lung_densitometry.CARD, lung_fields.CARD, opacity_ensemble.CARD, balaitous.CARD, ct_severity.CARD)
+        for card in (
+            lung_densitometry.CARD,
+            lung_fields.CARD,
+            opacity_ensemble.CARD,
+            opacity_boxes.CARD,
+            balaitous.CARD,
+            ct_severity.CARD,
+        )
     }
 )
 _PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
     lung_densitometry.CARD.name: lung_densitometry.LungDensitometry,
     lung_fields.CARD.name: lung_fields.LungFields,
     opacity_ensemble.CARD.name: opacity_ensemble.OpacityEnsemble,
+    opacity_boxes.CARD.name: opacity_boxes.OpacityBoxes,
     balaitous.CARD.name: balaitous.Balaitous,
     ct_severity.CARD.name: ct_severity.CTSeverity,
 }

@@ -51,11 +51,11 @@ def area(pixels: int, radiograph: Radiograph, site: Site | None = None) -> tuple
     return () if of_one is None else (Measurement(concept=_AREA, value=pixels * of_one, unit=_MM2, site=site),)
 
 
-def doubts_about(radiograph: Radiograph) -> Iterator[str]:
-    """Yield what a reader must know of how the image came."""
+def doubts_about(radiograph: Radiograph, *, areas: bool = True) -> Iterator[str]:
+    """Yield what a reader must know of how the image came; `areas` says whether any are told."""
     if not radiograph.upright.is_stated:
         yield "Patient Orientation is absent: right and left are those of an upright image, unmirrored."
-    if radiograph.pixel_area_mm2 is None:
+    if areas and radiograph.pixel_area_mm2 is None:
         yield "The size of a pixel is not known: areas are shares only."
     if radiograph.is_window_ignored:
         yield "The image's own window shows nothing; the whole range of its values was used instead."

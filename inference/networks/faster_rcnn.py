@@ -27,6 +27,7 @@ from inference import compute
 from inference.batches import Batches
 from inference.networks.answers import Answers, Floats
 from inference.resident import resident
+from inference.upright import Rectangle
 from inference.weights import Verified
 from inference.weights.loading import load_network, read_state
 
@@ -80,22 +81,46 @@ R50 = Widths()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkBox:
-    """A box on the image that a network saw: edges in its pixels, from the corner of the first one.
+    """A box that the network found.
 
     Attributes
     ----------
+    place : Rectangle
+        On the image that it saw.
     output : str
-        What the network calls it.
+        What it calls it.
     certainty : float
         From `LEAST_CERTAINTY` to 1; no probability.
     """
 
-    left: float
-    top: float
-    right: float
-    bottom: float
+    place: Rectangle
     output: str
     certainty: float
+
+
+class _Narrower(ResNet):  # type: ignore[misc]  # torchvision ships no types
+    """A ResNet of bottlenecks whose stages have fewer channels."""
+
+    def __init__(self, widths: Widths, normalisation: Callable[..., nn.Module]) -> None:
+        self._by = widths.narrower
+        super().__init__(Bottleneck, list(widths.blocks), norm_layer=normalisation)
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:  # noqa: ANN401
+        stage: nn.Sequential = super()._make_layer(block, planes // self._by, *args, **kwargs)
+        return stage
+
+
+class _Backbone(BackboneWithFPN):  # type: ignore[misc]  # torchvision ships no types
+    """A ResNet with a feature pyramid."""
+
+    def __init__(self, widths: Widths, eps: float | None) -> None:
+        first = _FIRST * Bottleneck.expansion // widths.narrower
+        super().__init__(
+            _Narrower(widths, nn.BatchNorm2d if eps is None else partial(FrozenBatchNorm2d, eps=eps)),
+            {f"layer{stage + 1}": str(stage) for stage in range(_STAGES)},
+            [first * 2**stage for stage in range(_STAGES)],
+            widths.pyramid,
+        )
 
 
 class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
@@ -114,10 +139,9 @@ class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
     """
 
     def __init__(self, classes: int, widths: Widths = R50, *, eps: float | None = 0.0, overlap: float = 0.5) -> None:
-        backbone = _backbone(widths, eps)
         pool = MultiScaleRoIAlign([str(stage) for stage in range(_STAGES)], output_size=7, sampling_ratio=2)
         super().__init__(
-            backbone,
+            _Backbone(widths, eps),
             min_size=widths.shorter,
             max_size=widths.longer,
             rpn_anchor_generator=AnchorGenerator(
@@ -204,9 +228,8 @@ def _found(network: BoxNet, images: Sequence[Floats], numbers: Tensor) -> Tensor
 
 def _box(row: Floats, outputs: Sequence[str]) -> NetworkBox:
     left, top, right, bottom, output, certainty = row.tolist()
-    return NetworkBox(
-        left=left, top=top, right=right, bottom=bottom, output=outputs[round(output)], certainty=certainty
-    )
+    place = Rectangle(left=left, top=top, right=right, bottom=bottom)
+    return NetworkBox(place=place, output=outputs[round(output)], certainty=certainty)
 
 
 def _alike(images: Sequence[Floats]) -> list[list[int]]:
@@ -215,26 +238,3 @@ def _alike(images: Sequence[Floats]) -> list[list[int]]:
     for number, image in enumerate(images):
         groups.setdefault(tuple(-(-length // _REDUCTION) for length in image.shape), []).append(number)
     return list(groups.values())
-
-
-class _Narrower(ResNet):  # type: ignore[misc]  # torchvision ships no types
-    """A ResNet of bottlenecks whose stages have fewer channels."""
-
-    def __init__(self, widths: Widths, normalisation: Callable[..., nn.Module]) -> None:
-        self._by = widths.narrower
-        super().__init__(Bottleneck, list(widths.blocks), norm_layer=normalisation)
-
-    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:  # noqa: ANN401
-        stage: nn.Sequential = super()._make_layer(block, planes // self._by, *args, **kwargs)
-        return stage
-
-
-def _backbone(widths: Widths, eps: float | None) -> BackboneWithFPN:
-    normalisation = nn.BatchNorm2d if eps is None else partial(FrozenBatchNorm2d, eps=eps)
-    first = _FIRST * Bottleneck.expansion // widths.narrower
-    return BackboneWithFPN(
-        _Narrower(widths, normalisation),
-        {f"layer{stage + 1}": str(stage) for stage in range(_STAGES)},
-        [first * 2**stage for stage in range(_STAGES)],
-        widths.pyramid,
-    )

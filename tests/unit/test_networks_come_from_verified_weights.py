@@ -16,7 +16,12 @@ MAKERS = (
     "torchxrayvision",
     "inference.networks",
 )
-MAKES_NONE = ("lungmask.utils.", "torchxrayvision.utils.", "torchxrayvision.datasets.")  # what they do with arrays
+MAKES_NONE = (  # what they do with arrays, and records
+    "lungmask.utils.",
+    "torchxrayvision.utils.",
+    "torchxrayvision.datasets.",
+    "inference.networks.answers.",
+)
 LOADERS = {"load_network", "load_predictor"}
 LOADS = {"load", "load_state_dict", "load_state_dict_from_url", "from_pretrained"}
 PACKAGES = ("inference", "node", "handlers", "dicom_out", "db", "phantom")
@@ -66,7 +71,10 @@ def imported(tree: ast.Module) -> dict[str, str]:
 
 
 def within_loader(tree: ast.Module) -> set[ast.AST]:
-    """Return all that stands inside a call of the loader, and inside functions that are named there."""
+    """Return all that stands inside a call of the loader, inside functions that are named there, and inside networks.
+
+    A class that is made of parts is a network itself, and is made by the loader.
+    """
     calls = [
         node
         for node in ast.walk(tree)
@@ -75,9 +83,15 @@ def within_loader(tree: ast.Module) -> set[ast.AST]:
     inside = {child for call in calls for child in ast.walk(call)}
     named = {node.id for node in inside if isinstance(node, ast.Name)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name in named:
+        is_made_there = isinstance(node, ast.FunctionDef) and node.name in named
+        if is_made_there or (isinstance(node, ast.ClassDef) and is_network(node, tree)):
             inside |= set(ast.walk(node))
     return inside
+
+
+def is_network(defined: ast.ClassDef, tree: ast.Module) -> bool:
+    roots = {ast.unparse(base).partition(".")[0] for base in defined.bases}
+    return bool(roots & {"nn", *imported(tree)})
 
 
 def unverified(source: str, path: str) -> list[str]:
@@ -128,6 +142,7 @@ def test_no_file_makes_a_network_without_the_loader(path):
         "import torchxrayvision as xrv\nnetwork = xrv.models.DenseNet(weights='densenet121-res224-all')",
         "from lungmask import LMInferer\nLMInferer()",
         "from inference.networks.ltc import LTC\nnetwork = LTC(5)",
+        "from inference.networks.ltc import LTC\nclass Pipeline(Protocol):\n    network = LTC(5)",
         "import torch\nstate = torch.load('x.pth', weights_only=True)",
         "import torch\nstate = torch.hub.load_state_dict_from_url('x')",
         "network.load_state_dict(state)",
@@ -144,6 +159,7 @@ def test_this_check_finds_what_it_is_for(source):
         "from inference.networks.ltc import LTC\nnetwork = load_network(found, lambda: LTC(5))",
         "import timm\ndef build():\n    return timm.create_model('x')\nnetwork = load_network(found, build)",
         "from inference.networks.r231 import LungMask\nLungMask(weights, device='cpu')",
+        "from torchvision.models.resnet import ResNet\nclass Net(nn.Module):\n    body = ResNet()",
         "import json\njson.load(f)",
     ],
 )
