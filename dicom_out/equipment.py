@@ -89,4 +89,5 @@ def _family(algorithm: Algorithm) -> Code:
 
 def _parameters(algorithm: Algorithm) -> list[str]:
     weights = [f"weights sha256={algorithm.weights_sha256}"] if algorithm.weights_sha256 else []
-    return weights + [f"{name}={value}" for name, value in algorithm.parameters.items()]
+    said = {**algorithm.parameters, **algorithm.decisions}
+    return weights + [f"{name}={value}" for name, value in said.items()]

@@ -60,12 +60,16 @@ class Algorithm:
         SHA-256 over all weights used, hexadecimal; None where the algorithm has no weights.
     parameters : Mapping[str, str]
         Every setting that can change the result, in a fixed order.
+    decisions : Mapping[str, str]
+        What it decided on these images and by which numbers, in its order, where it goes by steps. Written with the
+        parameters in reports; no part of what tells one model from another.
     """
 
     name: str
     version: str
     weights_sha256: str | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

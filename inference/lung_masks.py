@@ -24,7 +24,12 @@ def lung_masks(found: LungProbabilities) -> NDArray[np.bool_]:
     """
     right, left = found.letterbox.to_image(found.values)
     background = 1.0 - right - left
-    parts = [_largest_part(mine > np.maximum(other, background)) for mine, other in ((right, left), (left, right))]
+    return two_lungs(right > np.maximum(left, background), left > np.maximum(right, background))
+
+
+def two_lungs(right: NDArray[np.bool_], left: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return of what looks like either lung, shape (rows, columns), the largest part without holes, as above."""
+    parts = [_largest_part(right), _largest_part(left)]
     filled = [_filled(part) for part in parts]
     return np.stack([filled[RIGHT] & ~parts[LEFT], filled[LEFT] & ~filled[RIGHT]])
 

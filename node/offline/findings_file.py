@@ -46,6 +46,7 @@ def findings_file(
             "version": algorithm.version,
             "weights_sha256": algorithm.weights_sha256,
             "parameters": dict(algorithm.parameters),
+            "decisions": dict(algorithm.decisions),
         },
         "source": _source(source, paths),
         "measurements": [_measurement(m) for m in findings.measurements],

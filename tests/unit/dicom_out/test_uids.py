@@ -49,6 +49,11 @@ def test_different_parameters_make_different_devices(one, other):
     assert (first == second) == (one == other)
 
 
+def test_what_was_decided_on_an_image_makes_no_other_model():
+    one, other = algorithm(), algorithm(decisions={"classifier": "0.9 >= 0.8"})
+    assert uids.device_uid("p", one) == uids.device_uid("p", other)
+
+
 @pytest.mark.parametrize(
     "other",
     [
