@@ -133,8 +133,8 @@ def opacity_ensemble(
         from inference.weights import Shelf
         from inference.weights.loading import read_state
         from training.opacity_ensemble.fitting import Recipe
+        from training.opacity_ensemble.images import read
         from training.opacity_ensemble.recipe import IMAGENET, make, write_datasets
-        from training.opacity_images import read
 
         images = read(data)
         imagenet = read_state(Shelf(weights).require(IMAGENET)[IMAGENET]) if weights else None

@@ -24,8 +24,8 @@ from tests.narrow_ensemble import Ensemble
 from tests.nnunet_folders import Course, cached
 from training.lung_fields.judging import dice
 from training.opacity_ensemble.fitting import Recipe
+from training.opacity_ensemble.images import read
 from training.opacity_ensemble.recipe import DATASETS, NAME, digest_of, make, write_datasets
-from training.opacity_images import read
 
 _NARROW = Widths(blocks=(1, 1, 2, 1), channels=(16, 32, 64, 128), pyramid=32, head=32)
 _PITCHES = {"nnunet-336": 3.0, "nnunet-768": 7.0, "refine": 2.0}

@@ -12,8 +12,8 @@ from inference.networks.convnext_fpn import SIDE, TINY, ConvNeXtFPN, Widths, pre
 from training.augmentation import augmented
 from training.errors import TrainingError
 from training.imagenet import convnext_encoder
+from training.opacity_ensemble.images import OpacityImage
 from training.opacity_ensemble.nnunet_raw import at
-from training.opacity_images import OpacityImage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

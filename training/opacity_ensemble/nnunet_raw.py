@@ -18,7 +18,7 @@ from PIL import Image
 from inference.networks.nnunet import as_picture
 from inference.opacity_ensemble.crops import crops
 from inference.resized import resized
-from training.opacity_images import OpacityImage
+from training.opacity_ensemble.images import OpacityImage
 
 _ENDING = ".png"
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.opacity_ensemble import nnunet_raw
 from training.opacity_ensemble.fitting import Recipe, fit
-from training.opacity_images import OpacityImage
+from training.opacity_ensemble.images import OpacityImage
 from training.state_files import made_once
 
 NAME = "opacity-ensemble-convnext"

@@ -20,7 +20,7 @@ from tests.learn.opacity_phantoms import chest
 from training.opacity_ensemble import fitting
 from training.opacity_ensemble import recipe as opacity_ensemble
 from training.opacity_ensemble.fitting import Recipe, _start, fit, loss
-from training.opacity_images import read
+from training.opacity_ensemble.images import read
 
 WIDTHS = Widths(blocks=(1, 1, 1, 1), channels=(8, 8, 8, 8), pyramid=8, head=32)
 TINY = Recipe(epochs=1, batch=2, widths=WIDTHS)
@@ -68,7 +68,7 @@ def test_a_dicom_image_and_its_mask_are_turned_upright_together(tmp_path):
 
 def test_an_image_without_a_mask_or_with_one_of_another_size_is_named(folder):
     Image.new("L", (80, 99)).save(folder / "masks" / "clear.png")
-    with pytest.raises(ValueError, match=r"clear\.png has 99 x 80 pixels, and clear\.png 100 x 80"):
+    with pytest.raises(ValueError, match=r"clear\.png has 99 x 80 pixels, and its image 100 x 80"):
         list(read(folder))
     (folder / "masks" / "clear.png").unlink()
     with pytest.raises(ValueError, match=r"clear\.png has no mask: .* a black one says that there is no opacity"):

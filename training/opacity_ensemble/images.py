@@ -8,17 +8,12 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from inference import radiograph
-from training.errors import TrainingError
+from inference.upright import Upright
+from training.images.labelled import ImagesError, drawn, picture
 
-_INSIDE = 127
 _DICOM = ".dcm"
-
-
-class ImagesError(TrainingError):
-    """The folder is not what recipes read; names the file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -87,26 +82,10 @@ def read(folder: Path) -> Sequence[OpacityImage]:
 def _read(path: Path, mask: Path) -> OpacityImage:
     if not mask.is_file():
         raise ImagesError(f"{path.name} has no mask: {mask} is missing; a black one says that there is no opacity")
-    with Image.open(mask) as image:
-        opacity = np.asarray(image.convert("L")) > _INSIDE
     if path.suffix.lower() == _DICOM:
         loaded = radiograph.load(path)
-        pixels, turn = loaded.pixel_array[0], loaded.upright.turn
+        pixels, upright = loaded.pixel_array[0], loaded.upright
     else:
-        pixels, turn = _picture(path), None
-    if pixels.shape != opacity.shape:
-        raise ImagesError(f"{mask} has {_size(opacity)} pixels, and {path.name} {_size(pixels)}")
-    if turn is not None:
-        pixels, opacity = turn(pixels), turn(opacity)
+        pixels, upright = picture(path), Upright()
+    pixels, opacity = upright.turn(pixels), upright.turn(drawn(mask, pixels.shape))
     return OpacityImage(name=path.stem, pixels=np.ascontiguousarray(pixels), opacity=np.ascontiguousarray(opacity))
-
-
-def _picture(path: Path) -> NDArray[np.float32]:
-    with Image.open(path) as image:
-        is_deep = image.mode.startswith("I")
-        values = np.asarray(image if is_deep else image.convert("L"), dtype=np.float32)
-    return values / np.float32(65535 if is_deep else 255)
-
-
-def _size(image: NDArray[np.generic]) -> str:
-    return " x ".join(map(str, image.shape))
