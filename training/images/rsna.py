@@ -51,13 +51,16 @@ def read(folder: Path) -> Images:
         patient = patients.get(name, name)
         return LabelledImage(name=name, patient=patient, path=path, finding=finding, is_opaque=is_opaque, boxes=found)
 
-    usable, left_out = gathered(by(boxes, _name), LABELS, image_of)
+    named = by(boxes, _name)
+    usable, left_out = gathered(named, LABELS, image_of)
+    lacking = len(set(classes) - set(named))
+    unlabelled = (f"{lacking} images of {CLASSES} are not in {LABELS}.",) if lacking else ()
     return Images(
         origin=ORIGIN,
         place=folder,
         usable=tuple(usable),
         left_out=tuple(left_out),
-        notes=() if patients else (_UNMAPPED,),
+        notes=(*unlabelled, *(() if patients else (_UNMAPPED,))),
     ).checked()
 
 

@@ -63,7 +63,14 @@ def read(folder: Path) -> Images:
         )
 
     usable, left_out = gathered(by(rows, lambda row: _plain(row.said["id"])), IMAGES, image_of)
-    return Images(origin=ORIGIN, place=folder, usable=tuple(usable), left_out=tuple(left_out)).checked()
+    lacking = len(set(studies) - {row.said["StudyInstanceUID"] for row in rows})
+    return Images(
+        origin=ORIGIN,
+        place=folder,
+        usable=tuple(usable),
+        left_out=tuple(left_out),
+        notes=(f"{lacking} studies of {STUDIES} have no image in {IMAGES}.",) if lacking else (),
+    ).checked()
 
 
 def _plain(identifier: str) -> str:

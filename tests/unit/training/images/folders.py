@@ -16,12 +16,8 @@ RSNA_LABELS = [
     ("dense", "50.0", "5.0", "20.0", "40.0", "1"),
     ("sick", "", "", "", "", "0"),
 ]
-RSNA_CLASSES = [
-    ("clear", "Normal"),
-    ("dense", "Lung Opacity"),
-    ("dense", "Lung Opacity"),
-    ("sick", SICK := "No Lung Opacity / Not Normal"),
-]
+SICK = "No Lung Opacity / Not Normal"
+RSNA_CLASSES = [("clear", "Normal"), ("dense", "Lung Opacity"), ("dense", "Lung Opacity"), ("sick", SICK)]
 SIIM_STUDIES = [("s1_study", 0, 1, 0, 0), ("s2_study", 1, 0, 0, 0), ("s3_study", 0, 0, 0, 1)]
 SIIM_IMAGES = [
     ("a_image", "[{'x': 10.5, 'y': 20.25, 'width': 30.0, 'height': 12.5}]", "opacity 1 10.5 20.25 40.5 32.75", "s1"),

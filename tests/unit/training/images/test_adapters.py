@@ -82,9 +82,8 @@ def test_rsna_leaves_out_what_its_two_tables_disagree_about_and_what_has_no_file
     labels = [*RSNA_LABELS, ("gone", "", "", "", "", "0")]
     images = rsna.read(write_rsna(tmp_path, labels=labels, classes=[*classes, ("gone", "Normal")]))
     assert problems(images) == [
-        "stage_2_train_labels.csv, row 1: stage_2_detailed_class_info.csv calls it Lung Opacity, and its boxes say "
-        "otherwise",
-        "stage_2_train_labels.csv, row 5: there is no file for it in stage_2_train_images",
+        f"{rsna.LABELS}, row 1: {rsna.CLASSES} calls it Lung Opacity, and its boxes say otherwise",
+        f"{rsna.LABELS}, row 5: there is no file for it in stage_2_train_images",
     ]
 
 
@@ -101,10 +100,8 @@ def test_siim_names_boxes_after_the_class_of_the_study_and_keeps_patients_togeth
     assert (b.is_opaque, b.boxes, b.finding) == (False, (), "Negative for Pneumonia")
     assert [box.name for box in c.boxes] == ["atypical appearance"] * 2
     assert (a.patient, b.patient, c.patient) == ("one", "other", "one")
-    assert problems(images) == [
-        "train_image_level.csv, row 4: its study is Typical Appearance, and it has no box: perhaps another image of "
-        "the study has"
-    ]
+    why = "its study is Typical Appearance, and it has no box: perhaps another image of the study has"
+    assert problems(images) == [f"train_image_level.csv, row 4: {why}"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +133,9 @@ def test_siim_takes_the_same_row_twice_as_one_and_leaves_out_what_two_say_otherw
 
 
 def test_a_study_of_two_classes_leaves_its_images_out(tmp_path):
-    images = siim.read(write_siim(tmp_path, studies=[*SIIM_STUDIES[:2], ("s3_study", 0, 1, 0, 1)]))
+    studies = [*SIIM_STUDIES[:2], ("s3_study", 0, 1, 0, 1), ("s4_study", 1, 0, 0, 0)]
+    images = siim.read(write_siim(tmp_path, studies=studies))
+    assert images.notes == ("1 studies of train_study_level.csv have no image in train_image_level.csv.",)
     assert any("Atypical Appearance and Typical Appearance" in problem for problem in problems(images))
 
 
@@ -202,13 +201,13 @@ def test_what_is_known_and_the_mask_change_the_digest(tmp_path):
 def test_a_folder_is_known_by_its_tables_and_any_other_is_refused(tmp_path):
     assert kinds.read(write_rsna(tmp_path / "rsna")).origin == rsna.ORIGIN
     assert kinds.read(write_siim(tmp_path / "siim")).origin == siim.ORIGIN
-    with pytest.raises(ImagesError, match="holds neither stage_2_train_labels.csv, nor train_image_level.csv"):
+    with pytest.raises(ImagesError, match=r"holds neither stage_2_train_labels\.csv, nor train_image_level\.csv"):
         kinds.read(tmp_path)
     (tmp_path / "rsna" / "stage_2_train_labels.csv").write_text("patientId,Target\nclear,0\n")
     with pytest.raises(ImagesError, match="has no column x, y, width, height"):
         kinds.read(tmp_path / "rsna")
     (tmp_path / "rsna" / "stage_2_train_labels.csv").write_text("patientId,x,y,width,height,Target\nclear,,,,,2\n")
-    with pytest.raises(ImagesError, match="has no image that can be used. .*row 1: Target is neither 0 nor 1"):
+    with pytest.raises(ImagesError, match=r"has no image that can be used\. .*row 1: Target is neither 0 nor 1"):
         kinds.read(tmp_path / "rsna")
 
 
