@@ -148,6 +148,8 @@ def _check(findings: Findings, source: Selected) -> None:
     labels = [region.label for region in findings.regions]
     if len(set(labels)) != len(labels):
         raise ValueError(f"Two regions have one label: {labels}.")
+    if findings.boxes and not isinstance(source, Radiograph):
+        raise ValueError("Boxes are of a radiograph.")
     for region in findings.regions:
         if region.mask.shape != source.pixel_array.shape or region.mask.dtype != bool:
             raise ValueError(f"The mask of {region.label!r} is not of bool on the grid of the images.")

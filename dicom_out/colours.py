@@ -31,6 +31,12 @@ def colours(regions: Sequence[Region]) -> tuple[RGB, ...]:
     return tuple(chosen)
 
 
+def box_colours(count: int) -> tuple[RGB, ...]:
+    """Return one colour a box: warm ones, as those of opacities."""
+    palette = _PALETTES[Purpose.OPACITY]
+    return tuple(palette[number % len(palette)] for number in range(count))
+
+
 def cielab(rgb: RGB) -> CIELabColor:
     """Return a colour for Recommended Display CIELab Value (0062,000D)."""
     return CIELabColor.from_rgb(*rgb)

@@ -96,6 +96,8 @@ def legend(findings: Findings, marks: Sequence[Mark], run: Run, *, where: str = 
 
 def _statement(findings: Findings, marks: Sequence[Mark], where: str) -> str:
     """Say whether opacity was found: silence could be read as its absence."""
+    if findings.boxes is not None:
+        return f"{counted(len(findings.boxes), 'box', 'boxes')} drawn" if findings.boxes else "No box drawn"
     opacities = [mark for mark in marks if mark.region.purpose == Purpose.OPACITY]
     if opacities:
         return "No opacity marked" if all(mark.is_empty for mark in opacities) else f"Opacity marked{where}"

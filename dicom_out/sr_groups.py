@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from dicom_out import codes
+from dicom_out.box_marks import box_tracking_uid, line, rectangle
 from dicom_out.context import Run
 from dicom_out.equipment import algorithm_identification
 from dicom_out.marks import Mark, outline
@@ -81,7 +82,7 @@ Group = (
 def groups(parts: Parts) -> list[Group]:
     """Return all groups of a report, in the order in which they are to be listed."""
     volumes = [] if parts.run.is_projection else _region_groups(parts)
-    return [*_series_groups(parts), *volumes, *_outline_groups(parts)]
+    return [*_series_groups(parts), *volumes, *_box_groups(parts), *_outline_groups(parts)]
 
 
 def _series_groups(parts: Parts) -> list[MeasurementsAndQualitativeEvaluations]:
@@ -99,10 +100,11 @@ def _series_groups(parts: Parts) -> list[MeasurementsAndQualitativeEvaluations]:
 
 
 def _category_group(parts: Parts, category: Category) -> MeasurementsAndQualitativeEvaluations:
-    certainty = hd.Measurement(
-        name=codes.CERTAINTY_OF_FINDING, value=100.0 * (category.confidence or 0.0), unit=codes.PERCENT
-    )
-    return _series_group(parts, [category], [certainty])
+    return _series_group(parts, [category], [_certainty(category.confidence or 0.0)])
+
+
+def _certainty(share: float) -> hd.Measurement:
+    return hd.Measurement(name=codes.CERTAINTY_OF_FINDING, value=100.0 * share, unit=codes.PERCENT)
 
 
 def _series_group(
@@ -141,6 +143,23 @@ def _region_groups(parts: Parts) -> list[Group]:
     return found
 
 
+def _box_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
+    """Return TID 1410 for every box: its edges, what is in it, and how certain that is."""
+    return [
+        PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=_polyline(parts, 0, line(box)),
+            tracking_identifier=hd.TrackingIdentifier(
+                uid=highdicom.UID(box_tracking_uid(box, parts.run)), identifier=box.label
+            ),
+            finding_type=box.finding,
+            finding_sites=[_site(box.site)] if box.site else None,
+            algorithm_id=algorithm_identification(parts.findings.algorithm),
+            measurements=[_certainty(box.certainty)],
+        )
+        for box in parts.findings.boxes or ()
+    ]
+
+
 def _outline_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEvaluations]:
     """Return TID 1410 for every tracked finding: its outline on its largest slice, or the frame; opacities first."""
     headline = slice(None) if parts.run.is_projection else slice(1)  # where no other group of the region tells the rest
@@ -172,7 +191,7 @@ def _outline(mark: Mark, parts: Parts) -> hd.ImageRegion:
 def _foot(parts: Parts) -> hd.ImageRegion:
     """Return a strip along the foot of an image, for what is said about all of it: its label lies on no lung's."""
     rows, columns = int(parts.references[0].Rows), int(parts.references[0].Columns)
-    return _polyline(parts, 0, _rectangle(rows - max(1, rows // _FOOT_SHARE), 0, rows, columns))
+    return _polyline(parts, 0, rectangle(0, rows - max(1, rows // _FOOT_SHARE), columns, rows))
 
 
 def _frame(parts: Parts) -> hd.ImageRegion:
@@ -180,7 +199,7 @@ def _frame(parts: Parts) -> hd.ImageRegion:
     rows, columns = int(parts.references[0].Rows), int(parts.references[0].Columns)
     drawn = [mark for mark in parts.marks if not mark.is_empty]
     if not drawn:
-        return _polyline(parts, len(parts.references) // 2, _rectangle(0, 0, rows, columns))
+        return _polyline(parts, len(parts.references) // 2, rectangle(0, 0, columns, rows))
     plane = int(np.sum([mark.areas for mark in drawn], axis=0).argmax())
     marked = np.any([mark.region.mask[plane] for mark in drawn], axis=0)
     across, down = np.flatnonzero(marked.any(axis=0)), np.flatnonzero(marked.any(axis=1))
@@ -188,19 +207,13 @@ def _frame(parts: Parts) -> hd.ImageRegion:
     return _polyline(
         parts,
         plane,
-        _rectangle(
-            max(0, int(down[0]) - margin),
+        rectangle(
             max(0, int(across[0]) - margin),
-            min(rows, int(down[-1]) + 1 + margin),
+            max(0, int(down[0]) - margin),
             min(columns, int(across[-1]) + 1 + margin),
+            min(rows, int(down[-1]) + 1 + margin),
         ),
     )
-
-
-def _rectangle(top: int, left: int, bottom: int, right: int) -> NDArray[np.float64]:
-    """Return a closed line of (column, row), between pixel edges."""
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    return np.array(corners, dtype=np.float64)
 
 
 def _polyline(parts: Parts, plane: int, line: NDArray[np.float64]) -> hd.ImageRegion:

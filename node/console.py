@@ -161,6 +161,8 @@ def findings_table(summary: dict[str, Any]) -> Table:
     for region in summary["regions"]:
         for measurement in region["measurements"]:
             table.add_row(escape(region["label"]), escape(measurement["name"]), _number(measurement))
+    for box in summary.get("boxes", ()):  # jobs of earlier versions have none
+        table.add_row(escape(box["label"]), f"{escape(box['finding'])}, certainty", f"{100 * box['certainty']:.0f} %")
     return table
 
 

@@ -247,6 +247,10 @@ def summarise(findings: Findings) -> dict[str, Any]:
             for c in findings.categories
         ],
         "regions": [{"label": r.label, "measurements": [_plain(m) for m in r.measurements]} for r in findings.regions],
+        "boxes": [
+            {"label": box.label, "finding": box.finding.meaning, "certainty": round(box.certainty, 4)}
+            for box in findings.boxes or ()
+        ],
         "warnings": list(findings.warnings),
     }
 

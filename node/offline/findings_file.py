@@ -11,7 +11,7 @@ from typing import Any
 
 from pydicom.sr.coding import Code
 
-from inference.findings import Findings, Measurement, Site
+from inference.findings import Box, Findings, Measurement, Site
 from inference.radiograph import Radiograph
 from inference.selected import Selected
 from node.offline.folder import MADE_BY
@@ -65,6 +65,7 @@ def findings_file(
             }
             for region in findings.regions
         ],
+        "boxes": None if findings.boxes is None else [_box(box) for box in findings.boxes],
         "maps": [
             {
                 "label": heatmap.label,
@@ -105,6 +106,19 @@ def _source(source: Selected, paths: tuple[Path, ...]) -> dict[str, Any]:
         "shape": list(source.pixel_array.shape),
         "spacing_mm": list(source.geometry.spacing_mm) if spacing_known else None,
         "files": [visible(str(path)) for path in paths],
+    }
+
+
+def _box(box: Box) -> dict[str, Any]:
+    return {
+        "label": box.label,
+        "code": _code(box.finding),
+        "certainty": box.certainty,
+        "site": _site(box.site),
+        "left": box.left,
+        "top": box.top,
+        "right": box.right,
+        "bottom": box.bottom,
     }
 
 
