@@ -69,6 +69,12 @@ DEFAULTS: Mapping[str, Outputs] = {
         parts=("right opacity", "left opacity"),
         map="opacity probability",
     ),
+    "opacity-explain": Outputs(
+        score="Opacity probability",
+        masks=("opacity",),  # on either side
+        parts=("right opacity", "left opacity"),
+        map="opacity explanation",
+    ),
 }
 _THRESHOLD_PARAMETERS = ("threshold", "decision_threshold")
 

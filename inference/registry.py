@@ -11,7 +11,15 @@ from typing import Any, Protocol, TypeVar, cast
 
 from inference.card import ModelCard, SettingValue, settled
 from inference.findings import Findings, Refusal
-from inference.pipelines import balaitous, ct_severity, lung_densitometry, lung_fields, opacity_boxes, opacity_ensemble
+from inference.pipelines import (
+    balaitous,
+    ct_severity,
+    lung_densitometry,
+    lung_fields,
+    opacity_boxes,
+    opacity_ensemble,
+    opacity_explain,
+)
 from inference.selected import Selected
 from inference.weights import Shelf
 
@@ -44,6 +52,7 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType(
             lung_densitometry.CARD,
             lung_fields.CARD,
             opacity_ensemble.CARD,
+            opacity_explain.CARD,
             opacity_boxes.CARD,
             balaitous.CARD,
             ct_severity.CARD,
@@ -54,6 +63,7 @@ _PIPELINES: Mapping[str, Callable[..., Pipeline[Any]]] = {
     lung_densitometry.CARD.name: lung_densitometry.LungDensitometry,
     lung_fields.CARD.name: lung_fields.LungFields,
     opacity_ensemble.CARD.name: opacity_ensemble.OpacityEnsemble,
+    opacity_explain.CARD.name: opacity_explain.OpacityExplain,
     opacity_boxes.CARD.name: opacity_boxes.OpacityBoxes,
     balaitous.CARD.name: balaitous.Balaitous,
     ct_severity.CARD.name: ct_severity.CTSeverity,

@@ -198,14 +198,16 @@ def test_boxes_are_drawn_each(tmp_path):
 
 def test_pipelines_are_judged_by_names_that_they_give():
     from inference.balaitous.readout import COVID
-    from inference.opacity_ensemble import readout
+    from inference.opacity_ensemble import readout as opacity_ensemble
+    from inference.opacity_explain import readout as opacity_explain
     from inference.severity.statements import Said
+    from inference.xray_opacity import PROBABILITY
 
     assert set(DEFAULTS) <= set(CARDS)
     assert DEFAULTS["balaitous"].score == COVID.meaning
     said = Said(code="MEAN", name="mean", levels=np.array([0.1, 0.1, 0.6, 0.1, 0.1]), covid=0.5).answer
     findings = Findings(algorithm=Algorithm(name="a", version="1"), source_instances=(), categories=(said,))
     assert read_out(findings, ct_series(shape=(2, 4, 4)), DEFAULTS["ct-severity"]).level == 3
-    ensemble = DEFAULTS["opacity-ensemble"]
-    assert ensemble.map == readout.MAP_LABEL
-    assert ensemble.score == readout._PROBABILITY.meaning
+    for name, readout in (("opacity-ensemble", opacity_ensemble), ("opacity-explain", opacity_explain)):
+        assert DEFAULTS[name].map == readout.MAP_LABEL
+        assert DEFAULTS[name].score == PROBABILITY.meaning
