@@ -50,7 +50,7 @@ def outlines(boxes: Sequence[Box], radiograph: Radiograph) -> tuple[Outline, ...
     """Return the lines of boxes on the upright image, the most certain box last."""
     lines = [
         Outline(points=rectangle(place.left, place.top, place.right, place.bottom), rgb=rgb, width=_WIDTH)
-        for place, rgb in zip(_upright(boxes, radiograph), box_colours(len(boxes)), strict=True)
+        for place, rgb in zip(_upright(boxes, radiograph), box_colours(boxes), strict=True)
     ]
     return tuple(reversed(lines))
 
@@ -78,7 +78,7 @@ def label(
     rows, columns = radiograph.upright_image.shape
     across, down = (right - left) / columns, (bottom - top) / rows
     taken = list(taken)
-    for box, at, rgb in zip(boxes, _upright(boxes, radiograph), box_colours(len(boxes)), strict=True):
+    for box, at, rgb in zip(boxes, _upright(boxes, radiograph), box_colours(boxes), strict=True):
         words = _words(box)
         edges = (left + at.left * across, top + at.top * down, left + at.right * across, top + at.bottom * down)
         place = _free(edges, width_of(words, MEDIUM), picture, taken)

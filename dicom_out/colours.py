@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from highdicom.color import CIELabColor
 
-from inference.findings import Purpose, Region
+from inference.findings import Box, Purpose, Region
 
 RGB = tuple[int, int, int]
 
@@ -31,10 +31,11 @@ def colours(regions: Sequence[Region]) -> tuple[RGB, ...]:
     return tuple(chosen)
 
 
-def box_colours(count: int) -> tuple[RGB, ...]:
-    """Return one colour a box: warm ones, as those of opacities."""
+def box_colours(boxes: Sequence[Box]) -> tuple[RGB, ...]:
+    """Return one colour a box: warm ones, as those of opacities, and the same for what is the same."""
     palette = _PALETTES[Purpose.OPACITY]
-    return tuple(palette[number % len(palette)] for number in range(count))
+    findings = list(dict.fromkeys(box.finding for box in boxes))
+    return tuple(palette[findings.index(box.finding) % len(palette)] for box in boxes)
 
 
 def cielab(rgb: RGB) -> CIELabColor:

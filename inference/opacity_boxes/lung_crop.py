@@ -22,6 +22,8 @@ _SMOOTHED = 0.02
 _LEAST_RISE = 0.04
 """Of grey, from 0 to 1: flatter means show no lung."""
 _MIDDLE_ROWS, _SPINE, _LUNG_ROWS = (0.25, 0.75), (0.35, 0.65), (0.2, 0.7)
+_AIR = 0.2
+"""Of the spine's grey: what is darker is beside the body."""
 _TO_SHOULDERS, _TO_WALL, _TO_ABDOMEN = 0.9, 1.0, 0.95
 """How far up from the dark of the lungs to the brightest beyond them the crop reaches."""
 
@@ -69,13 +71,15 @@ def _across(image: Floats) -> tuple[int, int] | None:
 
 
 def _wall(outwards: NDArray[Any]) -> int | None:
-    """Return how far from the spine the chest wall is: at its brightest, beyond the first dark."""
+    """Return how far from the spine a lung may reach: to the brightest of the wall, else to where the body ends."""
     darkest = np.minimum.accumulate(outwards)
-    is_lung = (outwards - darkest >= _LEAST_RISE) & (outwards[0] - darkest >= _LEAST_RISE)
-    if not is_lung.any():
+    is_beyond = (outwards - darkest >= _LEAST_RISE) & (outwards[0] - darkest >= _LEAST_RISE)
+    if is_beyond.any():
+        lung = int(outwards[: int(is_beyond.argmax())].argmin())
+        return lung + _risen(outwards[lung:], _TO_WALL)
+    if outwards[0] - darkest[-1] < _LEAST_RISE:
         return None
-    lung = int(outwards[: int(is_lung.argmax())].argmin())
-    return lung + _risen(outwards[lung:], _TO_WALL)
+    return int(np.flatnonzero(outwards >= _AIR * outwards[0])[-1])
 
 
 def _down(between_walls: Floats) -> tuple[int, int] | None:

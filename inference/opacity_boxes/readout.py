@@ -101,7 +101,7 @@ class Readout:
         decisive, of = self.choice.decisive, f"the threshold of {100 * self.threshold:.0f} %"
         if decisive is None:
             return f"Healthy: no box reaches {of}. That excludes nothing."
-        said = f"the most certain box, {decisive.output}, reaches {100 * decisive.certainty:.0f} %, and {of}"
+        said = f"the most certain box, of {decisive.output}, has {100 * decisive.certainty:.0f} %, at or above {of}"
         return f"Healthy: {said}. That excludes nothing." if self.choice.is_healthy else f"Not healthy: {said}."
 
     def _stored(self, upright: Rectangle) -> Rectangle:
