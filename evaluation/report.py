@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluation import plots
+from evaluation.amounts import NEAR
 from evaluation.intervals import Estimate
 from evaluation.pictures import FOUND_COLOUR, TRUTH_COLOUR
 from evaluation.record import Ending, Record
@@ -63,6 +64,7 @@ def report(record: Record, worst: Sequence[Row], picture_of: Callable[[str], Pat
         cases=[_case(row, picture_of(row.picture).read_bytes()) for row in worst],
         others=[row for row in record.rows if row.state is not State.JUDGED][:_MOST_REASONS],
         more=max(0, sum(row.state is not State.JUDGED for row in record.rows) - _MOST_REASONS),
+        near=NEAR,
         judged=summary.counts[State.JUDGED.value],
         colours={"truth": TRUTH_COLOUR, "found": FOUND_COLOUR},
     )
@@ -89,6 +91,9 @@ def headlines(summary: Summary) -> Iterator[Tile]:
     if summary.levels is not None:
         exact = summary.levels.exact
         yield Tile(title="Exact level", value=_percent(exact.value), note=_percents(exact))
+    if summary.amounts is not None:
+        error = summary.amounts.error
+        yield Tile(title="Share, mean error", value=_percent(error.value), note=_percents(error))
 
 
 def _case(row: Row, picture: bytes) -> Case:

@@ -57,7 +57,7 @@ class Row:
         As in `Image`.
     key : str
         Changes with the image and with its truth.
-    label, score, level, found_level : number or None
+    label, score, level, found_level, amount, found_amount : number or None
         Truth and what the pipeline says.
     threshold : float or None
         That the pipeline named for this image.
@@ -88,6 +88,8 @@ class Row:
     threshold: float | None = None
     level: int | None = None
     found_level: int | None = None
+    amount: float | None = None
+    found_amount: float | None = None
     regions: Mapping[str, Overlap] = field(default_factory=dict)
     map_loss: float | None = None
     boxes: tuple[Box, ...] | None = None

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation import boxes, intervals, levels, scores
+from evaluation import amounts, boxes, intervals, levels, scores
+from evaluation.amounts import Amounts
 from evaluation.boxes import AveragePrecision
 from evaluation.calibration import Weights, calibrated
 from evaluation.intervals import Estimate
@@ -70,6 +71,7 @@ class Summary:
     box_precision: tuple[AveragePrecision, ...] = ()
     true_boxes: int = 0
     levels: Levels | None = None
+    amounts: Amounts | None = None
     calibration: Weights | None = None
     notes: tuple[str, ...] = ()
 
@@ -99,6 +101,7 @@ def summarise(rows: Sequence[Row], settings: Settings, experts: Sequence[str] = 
         box_precision=_boxes(boxed, settings) if boxed else (),
         true_boxes=sum(len(row.boxes or ()) for row in boxed),
         levels=_levels(judged),
+        amounts=_amounts(judged, settings),
         calibration=calibration,
         notes=(*_notes(judged, settings), *((_UNCALIBRATED,) if settings.calibrate and calibration is None else ())),
     )
@@ -163,6 +166,18 @@ def _boxes(rows: Sequence[Row], settings: Settings) -> tuple[AveragePrecision, .
 def _levels(judged: Sequence[Row]) -> Levels | None:
     known = [(row.level, row.found_level) for row in judged if row.level is not None and row.found_level is not None]
     return levels.compare([true for true, _ in known], [said for _, said in known]) if known else None
+
+
+def _amounts(judged: Sequence[Row], settings: Settings) -> Amounts | None:
+    known = [
+        (row.amount, row.found_amount, row.patient or 0)
+        for row in judged
+        if row.amount is not None and row.found_amount is not None
+    ]
+    if not known:
+        return None
+    truth, found, patients = ([one[place] for one in known] for place in range(3))
+    return amounts.compare(truth, found, [int(patient) for patient in patients], settings.drawing)
 
 
 def _notes(judged: Sequence[Row], settings: Settings) -> Iterator[str]:
