@@ -9,6 +9,7 @@ from evaluation.intervals import Drawing, Estimate, mean, share
 
 NEAR = 0.15
 """How far off a share may be to count as right."""
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,5 +35,5 @@ def compare(truth: Sequence[float], found: Sequence[float], patients: Sequence[i
     return Amounts(
         error=mean(list(np.abs(above)), patients, drawing),
         bias=mean(list(above), patients, drawing),
-        near=share(int(np.count_nonzero(np.abs(above) <= NEAR)), len(above)),
+        near=share(int(np.count_nonzero(np.abs(above) <= NEAR + _ROUNDING)), len(above)),
     )

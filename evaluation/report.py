@@ -88,6 +88,11 @@ def headlines(summary: Summary) -> Iterator[Tile]:
         yield Tile(title="Weighted log loss", value=_number(loss.value), note=_interval(loss))
     for precision in summary.box_precision[:2]:
         yield Tile(title=f"Box AP at IoU {precision.iou:g}", value=_number(precision.mean))
+    yield from _numbers(summary)
+
+
+def _numbers(summary: Summary) -> Iterator[Tile]:
+    """Yield what says how near a level or a share is."""
     if summary.levels is not None:
         exact = summary.levels.exact
         yield Tile(title="Exact level", value=_percent(exact.value), note=_percents(exact))
