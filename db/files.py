@@ -1,8 +1,8 @@
 """Spool and archive: bytes on stable storage, in folders of one local file system.
 
-`spool/` holds what was acknowledged and is not yet in the database, `archive/` what is, `quarantine/` what was
-refused, `results/` what we made. A file appears under its name only when it is whole and durable: it is written as
-``.part``, fsynced, renamed, and its folder is fsynced.
+`incoming/` holds what is being received, `spool/` what was acknowledged and is not yet in the database, `archive/` what
+is, `quarantine/` what was refused, `results/` what we made. A file appears under its name only when it is whole and
+durable: it is written as ``.part``, fsynced, renamed, and its folder is fsynced; what is received: see `db.incoming`.
 """
 
 import fcntl
@@ -46,8 +46,6 @@ class PartFile:
     ----------
     path : Path
         As given.
-    size : int
-        Bytes written.
 
     Raises
     ------
@@ -58,39 +56,30 @@ class PartFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._part = path.with_name(path.name + ".part")
-        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        self.size = 0
+        self._descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes; raises `OSError` if they cannot be written."""
         view = memoryview(chunk)
         while view:
-            written = os.write(self._descriptor, view)
-            self.size += written
-            view = view[written:]
+            view = view[os.write(self._descriptor, view) :]
 
-    def read(self, size: int, *, offset: int) -> bytes:
-        """Return what was written, as far as it goes."""
-        return os.pread(self._descriptor, size, offset)
-
-    def keep(self, path: Path | None = None) -> Path:
-        """Make it durable under its name, or under another one on the same file system.
+    def keep(self) -> None:
+        """Make it durable under its name.
 
         Raises
         ------
         OSError
             If it could not be made durable; it is absent, or whole if only its folder could not be synced.
         """
-        path = path or self.path
         try:
             os.fsync(self._descriptor)
-            self._part.rename(path)
+            self._part.rename(self.path)
         except OSError:
             self.drop()
             raise
         self._close()
-        sync_folder(path.parent)
-        return path
+        sync_folder(self.path.parent)
 
     def drop(self) -> None:
         """Remove it, unless it was kept."""
@@ -192,6 +181,11 @@ class Storage:
     root: Path
 
     @property
+    def incoming(self) -> Path:
+        """Being received."""
+        return self.root / "incoming"
+
+    @property
     def spool(self) -> Path:
         """Acknowledged and not yet in the database."""
         return self.root / "spool"
@@ -230,7 +224,7 @@ class Storage:
             If they cannot be made or written to, or do not lie on one file system, so that a rename would not be
             atomic.
         """
-        folders = (self.root, self.spool, self.archive, self.quarantine, self.results)
+        folders = (self.root, self.incoming, self.spool, self.archive, self.quarantine, self.results)
         try:
             for folder in folders:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -244,11 +238,6 @@ class Storage:
                 )
         if len({folder.stat().st_dev for folder in folders}) > 1:
             raise StorageError(f"The folders under {self.root} lie on different file systems; put them on one.")
-
-    def drop_unfinished(self) -> None:
-        """Remove what an earlier life of this storage's node was still receiving; nothing of it was acknowledged."""
-        for part in self.spool.glob("*.part"):
-            part.unlink()
 
     def lock(self) -> int:
         """Keep every other node off this storage for as long as this process lives.

@@ -86,6 +86,12 @@ class Associations:
             extra={"action": "association", "association": event.assoc.name},
         )
 
+    def receiving(self, *, within_s: float) -> bool:
+        """Say whether something came over an open association that recently."""
+        now = self._clock()
+        with self._lock:
+            return any(now - traffic.last_s < within_s for traffic in self._open.values())
+
     def sending_to(self, study_instance_uid: str, *, idle_s: float) -> bool:
         """Say whether an open association sent to the study and was not idle for `idle_s` since."""
         now = self._clock()

@@ -112,7 +112,7 @@ class FastPath:
             self._end(error, state)
         finally:
             with contextlib.suppress(ConnectionClosedError):
-                self._wire.connection(self._assoc.network_timeout)
+                self._wire.give_back()
 
     def _end(self, error: Exception, state: str) -> None:
         if isinstance(error, ConnectionClosedError):
@@ -205,8 +205,7 @@ class FastPath:
         pieces = list(command_fragments(answer.command_set, longest=self._assoc.requestor.maximum_length or 0))
         with self._sending:
             if self._dul.to_provider_queue.empty():
-                self._wire.connection(self._assoc.network_timeout)
-                self._dul.socket.send(b"".join(data_pdu(answer.context_id, piece) for piece in pieces))
+                self._wire.send(b"".join(data_pdu(answer.context_id, piece) for piece in pieces))
                 return
             for piece in pieces:
                 primitive = P_DATA()

@@ -5,7 +5,9 @@ References
 PS3.5 7 Data Set encoding, A.5 Deflated Explicit VR Little Endian; PS3.3 C.12.1 SOP Common.
 """
 
+import contextlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -17,6 +19,8 @@ from pydicom.uid import UID
 from db.files import is_uid
 
 SCAN_LIMIT = 1_000_000
+_GLANCE = 16_384
+"""Nearly all data sets name themselves within so many bytes."""
 _LAST_TAG = Tag("SeriesInstanceUID")
 _KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
@@ -39,13 +43,13 @@ class Identity:
     series_instance_uid: str
 
 
-def scan(data_set: memoryview, transfer_syntax_uid: UID) -> Identity:
+def scan(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> Identity:
     """Read the identity of an encoded data set.
 
     Parameters
     ----------
-    data_set : memoryview
-        As received, without file meta information.
+    read : callable
+        Returns that many bytes of the data set from its beginning, without file meta information, or all there are.
     transfer_syntax_uid : UID
         As negotiated; private ones are read as explicit VR little endian.
 
@@ -56,8 +60,7 @@ def scan(data_set: memoryview, transfer_syntax_uid: UID) -> Identity:
     WrongIdentityError
         If a UID is absent or malformed.
     """
-    head, whole = _head(data_set, transfer_syntax_uid)
-    data_set_head, past_series = _read(head, transfer_syntax_uid)
+    data_set_head, past_series, whole = _found(read, transfer_syntax_uid)
     found = {keyword: str(data_set_head.get(keyword) or "") for keyword in _KEYWORDS}
     # Bytes that are no data set parse as elements that nobody knows; a cut one just ends.
     if whole and not any(found.values()):
@@ -74,9 +77,27 @@ def scan(data_set: memoryview, transfer_syntax_uid: UID) -> Identity:
     return Identity(*found.values())
 
 
+def _found(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> tuple[Dataset, bool, bool]:
+    """Return the elements up to Series Instance UID, whether there are more, and whether that was read of all."""
+    glance = read(_GLANCE)
+    if not _is_deflated(transfer_syntax_uid) and len(glance) == _GLANCE:
+        with contextlib.suppress(UnreadableDataSetError):  # it may be cut within an element
+            found, past_series = _parsed(glance, transfer_syntax_uid)
+            if past_series and all(keyword in found for keyword in _KEYWORDS):
+                return found, True, False
+    # One byte more than is scanned tells whether that is all.
+    data_set = read(SCAN_LIMIT + 1)
+    head, whole = _head(memoryview(data_set), transfer_syntax_uid)
+    return *_parsed(head, transfer_syntax_uid), whole
+
+
+def _is_deflated(transfer_syntax_uid: UID) -> bool:
+    return transfer_syntax_uid.is_transfer_syntax and transfer_syntax_uid.is_deflated
+
+
 def _head(data_set: memoryview, transfer_syntax_uid: UID) -> tuple[bytes, bool]:
     """Return the start of the data set, inflated, and whether that is all of it."""
-    if transfer_syntax_uid.is_transfer_syntax and transfer_syntax_uid.is_deflated:
+    if _is_deflated(transfer_syntax_uid):
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
             head = inflater.decompress(bytes(data_set[:SCAN_LIMIT]), SCAN_LIMIT)
@@ -88,7 +109,7 @@ def _head(data_set: memoryview, transfer_syntax_uid: UID) -> tuple[bytes, bool]:
     return bytes(data_set[:SCAN_LIMIT]), len(data_set) <= SCAN_LIMIT
 
 
-def _read(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
+def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
     """Return the elements up to Series Instance UID, and whether there are more."""
     known = transfer_syntax_uid.is_transfer_syntax and not transfer_syntax_uid.is_private
     implicit = known and transfer_syntax_uid.is_implicit_VR

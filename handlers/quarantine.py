@@ -9,7 +9,8 @@ import threading
 from pathlib import Path
 
 from db.faults import Trouble
-from db.files import PartFile, new_spool_name, write_durably
+from db.files import new_spool_name, write_durably
+from db.incoming import IncomingFile
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,12 @@ class Quarantine:
         self._lock = threading.Lock()
         self._trouble = Trouble("what is refused cannot be kept in quarantine", logger)
 
-    def keep(self, file: PartFile, *, reason: str) -> Path | None:
+    def keep(self, file: IncomingFile, *, reason: str) -> Path | None:
         """Keep refused bytes and why.
 
         Parameters
         ----------
-        file : PartFile
+        file : IncomingFile
             On the same file system.
         reason : str
             For a person to read.
@@ -62,8 +63,8 @@ class Quarantine:
             self._trouble.end()
         return path
 
-    def take(self, path: Path, *, reason: str) -> Path:
-        """Move a spool file that turned out to be unreadable here; it was acknowledged, so no quota drops it.
+    def take(self, path: Path, *, name: str, reason: str) -> Path:
+        """Move a file that turned out to be unreadable here; it was acknowledged, so no quota drops it.
 
         Raises
         ------
@@ -71,7 +72,7 @@ class Quarantine:
             If it could not be moved; it stays where it was then.
         """
         self._acknowledged.mkdir(mode=0o700, exist_ok=True)
-        target = self._acknowledged / path.name
+        target = self._acknowledged / name
         self._explain(target, reason)
         path.rename(target)
         return target

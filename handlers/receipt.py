@@ -1,7 +1,7 @@
 """How an instance came: its command, its peer; written into the file meta information of its file.
 
 The circumstances have elements of PS3.10 7.1 for most of them, so that one file, written once and fsynced once, holds
-all that is known of a receipt.
+all that is known of a receipt; and by which to tell that it is whole.
 
 References
 ----------
@@ -32,6 +32,38 @@ class Caller:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Seal:
+    """What tells a whole file, and where it belongs.
+
+    Attributes
+    ----------
+    spool_name : str
+        Its name in the spool; empty where it does not go there.
+    size, crc32 : int
+        Of the data set.
+    """
+
+    spool_name: str
+    size: int
+    crc32: int
+
+    def encoded(self) -> bytes:
+        """Return the end of the circumstances, always of the same length."""
+        name = f'"{self.spool_name}"'.ljust(_NAME_SIZE)
+        return f'"spool_name": {name}, "size": {self.size:<20d}, "crc32": {self.crc32:<10d}}}'.encode()
+
+
+NOT_SEALED = Seal(spool_name="", size=0, crc32=0)
+_NAME_SIZE = 40
+_SEAL_SIZE = len(NOT_SEALED.encoded())
+
+
+def sealed(header: bytes, seal: Seal) -> bytes:
+    """Return a file header with a seal; one that is empty stays so."""
+    return header[:-_SEAL_SIZE] + seal.encoded() if header else header
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
     """One C-STORE request and how it came; UIDs as the command gives them, whatever they are."""
 
@@ -41,7 +73,7 @@ class Receipt:
     caller: Caller
 
     def file_header(self) -> bytes:
-        """Return preamble, prefix and file meta information of a DICOM file that holds the data set.
+        """Return preamble, prefix and file meta information of a DICOM file that holds the data set; not sealed.
 
         Written by hand, always explicit VR little endian: by pydicom it takes longer than all else that is done for an
         instance, its waiting for the disk left out.
@@ -55,7 +87,8 @@ class Receipt:
         for uid in (self.sop_class_uid, self.sop_instance_uid):
             if not is_uid(uid):
                 raise ValueError("not a UID")
-        circumstances = json.dumps({"peer_address": caller.peer_address, "association_id": caller.association_id})
+        known = json.dumps({"peer_address": caller.peer_address, "association_id": caller.association_id})
+        circumstances = _text(f"{known[:-1]}, ") + NOT_SEALED.encoded()
         calling, called = _text(caller.calling_ae_title), _text(caller.called_ae_title)
         meta = b"".join(
             (
@@ -69,7 +102,7 @@ class Receipt:
                 _element(0x0017, b"AE", calling),
                 _element(0x0018, b"AE", called),
                 _element(0x0100, b"UI", _uid(CIRCUMSTANCES_CREATOR_UID)),
-                _long_element(0x0102, b"OB", _text(circumstances)),
+                _long_element(0x0102, b"OB", circumstances),
             )
         )
         return b"\0" * 128 + b"DICM" + _element(0x0000, b"UL", struct.pack("<L", len(meta))) + meta

@@ -11,13 +11,15 @@ PS3.4 B Storage Service Class.
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from db.faults import Trouble
-from db.files import PartFile, Storage, is_uid, new_spool_name
+from db.files import Storage, is_uid, new_spool_name
+from db.incoming import Incoming, IncomingFile
 from handlers.association import Associations
-from handlers.identity import SCAN_LIMIT, Identity, UnreadableDataSetError, WrongIdentityError, scan
+from handlers.identity import Identity, UnreadableDataSetError, WrongIdentityError, scan
 from handlers.quarantine import Quarantine
-from handlers.receipt import Receipt
+from handlers.receipt import Receipt, Seal, sealed
 from handlers.space import DiskSpace
 from handlers.status import StoreStatus
 
@@ -44,6 +46,8 @@ class StoreHandler:
     ----------
     storage : Storage
         Whose spool takes what is accepted.
+    incoming : Incoming
+        Of that storage.
     quarantine : Quarantine
         Takes what is refused.
     space : DiskSpace
@@ -58,12 +62,14 @@ class StoreHandler:
         self,
         *,
         storage: Storage,
+        incoming: Incoming,
         quarantine: Quarantine,
         space: DiskSpace,
         associations: Associations,
         on_spooled: Callable[[], None] = lambda: None,
     ) -> None:
-        self._storage = storage
+        self._spool = storage.spool
+        self._incoming = incoming
         self._quarantine = quarantine
         self._space = space
         self._trouble = Trouble(
@@ -76,18 +82,18 @@ class StoreHandler:
         """Return what takes the data set of a C-STORE request; never raises."""
         return Reception(receipt, self)
 
-    def open(self, receipt: Receipt) -> tuple[PartFile, int]:
-        """Begin a file in the spool; return it with the length of its header."""
-        header = receipt.file_header_or_nothing()
-        file = PartFile(self._storage.spool / new_spool_name())
+    def open(self, receipt: Receipt) -> "Arrival":
+        """Begin a file; raises `OSError` if there can be none."""
+        header, spool_name = receipt.file_header_or_nothing(), new_spool_name()
+        file = self._incoming.take()
         try:
-            file.write(header)
+            file.leave_room(len(header))
         except BaseException:
             file.drop()
             raise
-        return file, len(header)
+        return Arrival(receipt=receipt, spool_name=spool_name, header=header, file=file)
 
-    def write(self, receipt: Receipt, file: PartFile, chunk: memoryview) -> None:
+    def write(self, arrival: "Arrival", chunk: memoryview) -> None:
         """Append what came.
 
         Raises
@@ -97,21 +103,21 @@ class StoreHandler:
         OSError
             If it cannot be written.
         """
-        self._associations.heard(receipt.caller.association_id)
+        self._associations.heard(arrival.receipt.caller.association_id)
         if not self._space.take(len(chunk)):
             raise NoRoomError
-        file.write(chunk)
+        arrival.file.write(chunk)
 
-    def keep(self, receipt: Receipt, file: PartFile, data_set_at: int) -> StoreStatus:
+    def keep(self, arrival: "Arrival") -> StoreStatus:
         """Make a whole data set durable, or refuse it; return the answer."""
         try:
-            # One byte more than is scanned tells whether that is all.
-            identity = _checked_identity(receipt, memoryview(file.read(SCAN_LIMIT + 1, offset=data_set_at)))
+            identity = _checked_identity(arrival)
         except (UnreadableDataSetError, WrongIdentityError) as error:
-            return self._refuse(receipt, file, error)
-        file.keep()
+            return self._refuse(arrival, error)
+        arrival.seal(arrival.spool_name)
+        arrival.file.keep(self._spool / arrival.spool_name)
         self._trouble.end()
-        self._associations.received(receipt.caller.association_id, identity.study_instance_uid)
+        self._associations.received(arrival.receipt.caller.association_id, identity.study_instance_uid)
         self._on_spooled()
         return StoreStatus.SUCCESS
 
@@ -123,12 +129,12 @@ class StoreHandler:
         self._associations.refused(association)
         return StoreStatus.OUT_OF_RESOURCES
 
-    def _refuse(
-        self, receipt: Receipt, file: PartFile, error: UnreadableDataSetError | WrongIdentityError
-    ) -> StoreStatus:
+    def _refuse(self, arrival: "Arrival", error: UnreadableDataSetError | WrongIdentityError) -> StoreStatus:
         status, remedy = _REFUSALS[type(error)]
+        receipt = arrival.receipt
         self._associations.refused(receipt.caller.association_id)
-        kept = self._quarantine.keep(file, reason=f"{error}. {remedy}")
+        arrival.seal("")
+        kept = self._quarantine.keep(arrival.file, reason=f"{error}. {remedy}")
         logger.warning(
             "refused an instance from %s with 0x%04X: %s; %s",
             receipt.caller.calling_ae_title,
@@ -138,6 +144,29 @@ class StoreHandler:
             extra={"action": "store", "association": receipt.caller.association_id},
         )
         return status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arrival:
+    """A data set that is being received, and its file.
+
+    Attributes
+    ----------
+    spool_name : str
+        Its name in the spool.
+    header : bytes
+        Of its file; empty where its UIDs are unfit for one.
+    """
+
+    receipt: Receipt
+    spool_name: str
+    header: bytes
+    file: IncomingFile
+
+    def seal(self, spool_name: str) -> None:
+        """Write the header, with what tells that the file is whole."""
+        seal = Seal(spool_name=spool_name, size=self.file.size, crc32=self.file.crc32)
+        self.file.seal(sealed(self.header, seal))
 
 
 class Reception:
@@ -154,20 +183,19 @@ class Reception:
     def __init__(self, receipt: Receipt, handler: StoreHandler) -> None:
         self._receipt = receipt
         self._handler = handler
-        self._file: PartFile | None = None
-        self._data_set_at = 0
+        self._arrival: Arrival | None = None
         self._failure: Exception | None = None
         try:
-            self._file, self._data_set_at = handler.open(receipt)
+            self._arrival = handler.open(receipt)
         except Exception as error:  # noqa: BLE001 - the DIMSE edge: the peer must get a status, whatever failed
             self._failure = error
 
     def write(self, chunk: memoryview) -> None:
         """Take the next bytes; once they could not be kept, the rest is passed over."""
-        if self._file is None:
+        if self._arrival is None:
             return
         try:
-            self._handler.write(self._receipt, self._file, chunk)
+            self._handler.write(self._arrival, chunk)
         except Exception as error:  # noqa: BLE001 - the DIMSE edge, see above
             self._failure = error
             self.abandon()
@@ -175,9 +203,9 @@ class Reception:
     def finish(self) -> StoreStatus:
         """Return the answer for the whole data set."""
         try:
-            if self._file is None:
+            if self._arrival is None:
                 return self._handler.fail(self._receipt, self._failure or NoRoomError())
-            return self._handler.keep(self._receipt, self._file, self._data_set_at)
+            return self._handler.keep(self._arrival)
         except Exception as error:  # noqa: BLE001 - the DIMSE edge, see above
             return self._handler.fail(self._receipt, error)
         finally:
@@ -185,14 +213,15 @@ class Reception:
 
     def abandon(self) -> None:
         """Remove what came, unless it was kept; nothing of it was acknowledged."""
-        file, self._file = self._file, None
-        if file is not None:
+        arrival, self._arrival = self._arrival, None
+        if arrival is not None:
             with contextlib.suppress(OSError):  # a file that cannot be removed goes when the node starts again
-                file.drop()
+                arrival.file.drop()
 
 
-def _checked_identity(receipt: Receipt, data_set: memoryview) -> Identity:
-    identity = scan(data_set, receipt.transfer_syntax_uid)
+def _checked_identity(arrival: Arrival) -> Identity:
+    receipt = arrival.receipt
+    identity = scan(arrival.file.read, receipt.transfer_syntax_uid)
     if identity.sop_class_uid and identity.sop_class_uid != receipt.sop_class_uid:
         raise WrongIdentityError("SOPClassUID is not the one of the C-STORE request")
     if identity.sop_instance_uid and identity.sop_instance_uid != receipt.sop_instance_uid:

@@ -1,6 +1,7 @@
 """The socket of an association, read by the upper layer's thread; and how the other thread is held meanwhile.
 
 Reads block, but never for long: an association may have to end, or have something to send, while its peer is silent.
+The kernel counts that time where it can: Python's own timeouts ask it twice for every read, and wake for every segment.
 
 References
 ----------
@@ -9,6 +10,8 @@ PS3.8 9.1.5 (ARTIM), 9.2 (state machine).
 
 import contextlib
 import socket
+import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -43,6 +46,7 @@ class Wire:
         self._assoc = assoc
         self._dul = assoc.dul
         self._buffer = memoryview(b"")
+        self._flags = 0
 
     def body(self, length: int, *, longest: int) -> memoryview:
         """Read so many bytes of a PDU; they are there until the next is read.
@@ -74,8 +78,8 @@ class Wire:
         heard_at, filled = time.monotonic(), 0
         while filled < len(view):
             try:
-                count = connection.recv_into(view[filled:])
-            except TimeoutError:
+                count = connection.recv_into(view[filled:], 0, self._flags)
+            except (TimeoutError, BlockingIOError):  # Python's clock; the kernel's
                 if may_wait and not filled:
                     return False
                 self._look_up(heard_at)
@@ -89,24 +93,53 @@ class Wire:
                 raise GivenUpError
         return True
 
-    def connection(self, timeout_s: float | None = _LOOK_EVERY_S) -> socket.socket:
-        """Return the socket, which blocks for so long; raises `ConnectionClosedError` if there is none any more."""
+    def connection(self) -> socket.socket:
+        """Return the socket, whose reads block for a moment; `ConnectionClosedError` if there is none any more."""
         connection: socket.socket | None = self._dul.socket.socket
         if connection is None:
             raise ConnectionClosedError
+        if isinstance(connection, ssl.SSLSocket):  # it deals with records, and knows no flags
+            self._let_wait(connection, _LOOK_EVERY_S)
+        elif not self._flags:
+            self._let_kernel_wait(connection)
+        return connection
+
+    def give_back(self) -> None:
+        """Let the socket be as pynetdicom has it, which may raise `ConnectionClosedError`."""
+        connection = self._dul.socket.socket
+        if connection is None:
+            raise ConnectionClosedError
+        self._let_wait(connection, self._assoc.network_timeout)
+        self._flags = 0
+
+    def send(self, data: bytes) -> None:
+        """Send all of it; a peer that takes nothing for `network_timeout_s` has hung up."""
+        if isinstance(self.connection(), ssl.SSLSocket):
+            self._let_wait(self.connection(), self._assoc.network_timeout)
+        self._dul.socket.send(data)
+
+    def _let_kernel_wait(self, connection: socket.socket) -> None:
+        self._let_wait(connection, None)
+        try:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(_LOOK_EVERY_S))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._assoc.network_timeout or 0.0))
+        except OSError as error:
+            raise ConnectionClosedError from error
+        self._flags = socket.MSG_WAITALL
+
+    def _let_wait(self, connection: socket.socket, timeout_s: float | None) -> None:
         try:
             if connection.gettimeout() != timeout_s:
                 connection.settimeout(timeout_s)
         except OSError as error:  # the association's other thread closes it when the node stops
             raise ConnectionClosedError from error
-        return connection
 
     def drain(self) -> None:
         """Pass over what still comes while the connection is about to be closed."""
         try:
             if self.connection().recv(MAX_PDU):
                 return
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return
         except OSError as error:
             raise ConnectionClosedError from error
@@ -155,3 +188,8 @@ class Checkpoint(threading.Event):
         """Wait until it is set and nobody holds it."""
         self._free.wait(timeout)
         return super().wait(timeout)
+
+
+def _timeval(seconds: float) -> bytes:
+    """Return a C ``struct timeval``; 0 waits for ever."""
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6))

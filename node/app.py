@@ -17,7 +17,9 @@ from pathlib import Path
 import pydicom
 
 from db.files import Storage
+from db.incoming import Incoming
 from db.session import refuse_network_mount
+from handlers.adoption import adopt
 from handlers.association import Associations
 from handlers.callers import is_named
 from handlers.commitment import CommitmentHandler
@@ -67,11 +69,12 @@ class Node:
         storage = Storage(config.storage.path)
         storage.prepare()
         self._lock = storage.lock()
-        storage.drop_unfinished()
         # Now, before anything is acknowledged on it.
         refuse_network_mount(storage.database)
         associations = Associations()
         quarantine = Quarantine(storage.quarantine, quota_bytes=config.storage.quarantine_quota_mb * 1_000_000)
+        adopt(storage, quarantine)
+        self._incoming = Incoming(storage.incoming)
         site = Site(
             config=config,
             storage=storage,
@@ -88,6 +91,7 @@ class Node:
         self._refused = RefusedFile(storage.root, refusals)
         store = StoreHandler(
             storage=storage,
+            incoming=self._incoming,
             quarantine=quarantine,
             space=self._space,
             associations=associations,
@@ -106,6 +110,7 @@ class Node:
     def start(self) -> None:
         """Listen, then bring up everything behind."""
         self._warn_of_lacks()
+        self._incoming.start()
         self._server.start()
         self._scheduler.start()
 
@@ -132,6 +137,7 @@ class Node:
         """Stop cleanly: nothing acknowledged is lost, running jobs finish or are queued again."""
         logger.info("stopping", extra={"action": "stop"})
         self._server.stop(grace_s=_ASSOCIATION_GRACE_S)
+        self._incoming.stop()
         self._keeper.stop(grace_s=self._config.engine.stop_grace_s)
         self._scheduler.stop()  # last: workers die with the thread that started them
         logger.info("stopped", extra={"action": "stop"})

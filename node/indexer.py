@@ -4,6 +4,7 @@ The rows are committed before the files move: a crash in between leaves a spool 
 pass moves. Every step can be repeated.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -12,11 +13,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 from db.faults import of_database
 from db.files import Storage, is_uid, make_folder_durably, spool_time_s, sync_folder
@@ -40,6 +42,7 @@ _TELLING = {
     Intake.OWN_RESULT: "are results of ours that came back; they are kept and not used",
 }
 _CHUNK = 1 << 20
+_HEAD = 1 << 17
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
 
@@ -165,7 +168,7 @@ class Indexer:
         return [i for some, _ in one_by_one for i in some], [o for _, some in one_by_one for o in some]
 
     def _set_aside(self, name: str, error: Exception) -> None:
-        kept = self._quarantine.take(self._storage.spool / name, reason=f"{type(error).__name__}: {error}")
+        kept = self._quarantine.take(self._storage.spool / name, name=name, reason=f"{type(error).__name__}: {error}")
         logger.error(
             "a spool file cannot be indexed (%s); kept as %s",
             type(error).__name__,
@@ -212,9 +215,7 @@ def read_spool_file(storage: Storage, name: str) -> ReceivedInstance:
         Whatever pydicom raises for a file that is no DICOM file, and ValueError where a UID is unfit.
     """
     path = storage.spool / name
-    with path.open("rb") as file:
-        dataset = pydicom.dcmread(file, stop_before_pixels=True)
-        pixels_at = file.tell()
+    dataset, pixels_at = _header(path)
     meta = dataset.file_meta
     study, series, sop = (
         _uid(dataset, keyword) for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
@@ -250,6 +251,22 @@ def read_spool_file(storage: Storage, name: str) -> ReceivedInstance:
         association_id=str(circumstances["association_id"]),
         received_at=datetime.fromtimestamp(spool_time_s(name), UTC),
     )
+
+
+def _header(path: Path) -> tuple[FileDataset, int]:
+    """Return what stands before the pixels, and where they begin.
+
+    As a rule all of it lies in the first bytes, from which pydicom reads much faster than from a file.
+    """
+    with path.open("rb") as file:
+        head = BytesIO(file.read(_HEAD))
+        with contextlib.suppress(Exception):  # cut anywhere, it raises anything
+            dataset = pydicom.dcmread(head, stop_before_pixels=True)
+            if head.tell() < _HEAD:
+                return dataset, head.tell()
+        file.seek(0)
+        dataset = pydicom.dcmread(file, stop_before_pixels=True)
+        return dataset, file.tell()
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:

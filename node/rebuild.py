@@ -163,7 +163,7 @@ class Rebuild:
         if is_spool_name(path.name):
             path.rename(self._storage.spool / path.name)
         else:
-            self._quarantine.take(path, reason="lay in the archive and is not of it")
+            self._quarantine.take(path, name=path.name, reason="lay in the archive and is not of it")
 
     def _set_database_aside(self, suffix: str, stamp: str) -> None:
         path = self._storage.database.with_name(self._storage.database.name + suffix)

@@ -25,6 +25,7 @@ from node.dispatcher import Dispatcher
 from node.elsewhere import Elsewhere
 from node.engine import LocalEngine
 from node.indexer import BATCH, Indexer
+from node.lull import Lull
 from node.outbox import Outbox
 from node.promises import OpenAssociations, Promises
 from node.rebuild import Rebuild
@@ -75,6 +76,7 @@ class Work:
             log_level=config.log.level,
         )
         self._indexer = Indexer(storage=storage, database=database, quarantine=site.quarantine)
+        self._lull = Lull(site.associations)
         self._settler = Settler(
             database=database,
             storage=storage,
@@ -187,10 +189,14 @@ class Work:
 
     def _index(self) -> datetime | None:
         """Index a batch, and come back soon while there may be more: at once when the batch was full."""
+        if self._lull.is_awaited():
+            return datetime.now(UTC) + timedelta(seconds=INDEX_PAUSE_S)
         indexed = self._indexer.run()
+        backlog = indexed.total >= BATCH
+        if not backlog:
+            self._lull.await_another()
         if not indexed.total:
             return None
-        backlog = indexed.total >= BATCH
         self.wake("catalogue")
         # Little can settle before its rest is indexed, and looking for it takes time from that.
         self.wake("settle", in_s=_SETTLE_PAUSE_S if backlog else 0.0)

@@ -19,6 +19,7 @@ from sqlalchemy import select
 
 from db import schema
 from db.files import Storage
+from db.incoming import Incoming
 from db.models import Job, Result, Revision, Study
 from db.session import Database
 from db.states import JobState, SettleReason
@@ -109,6 +110,7 @@ def serve(storage_folder: Path, config: Config, *, requests: RequestHandler = RE
     reading = Database(f"sqlite:///{storage.database}", for_queries=True)
     store = StoreHandler(
         storage=storage,
+        incoming=Incoming(storage.incoming),
         quarantine=Quarantine(storage.quarantine, quota_bytes=0),
         space=DiskSpace(storage.root, low_water_bytes=0),
         associations=Associations(),

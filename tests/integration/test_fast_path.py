@@ -9,6 +9,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from db.files import Storage
+from db.incoming import Incoming
 from handlers.association import Associations
 from handlers.command_set import read_command
 from handlers.commitment import CommitmentHandler
@@ -77,6 +78,7 @@ def serve(storage, associations, servers):
         settings = {"port": free_port(), "network_timeout_s": 30} | settings
         store = StoreHandler(
             storage=storage,
+            incoming=Incoming(storage.incoming),
             quarantine=Quarantine(storage.quarantine, quota_bytes=10**9),
             space=DiskSpace(storage.root, low_water_bytes=0),
             associations=associations,
@@ -125,7 +127,7 @@ def begin_storing(line, storage):
     """Send half an instance, and wait until its file is there."""
     command_set, data_set = instance()
     line.send(pdu(DATA, value(1, LAST_COMMAND, command_set) + value(1, MORE_DATA, data_set[:20])))
-    until(lambda: list(storage.spool.glob("*.part")))
+    until(lambda: list(storage.incoming.glob("*.part")))
     return data_set[20:]
 
 
@@ -233,7 +235,7 @@ def test_a_release_in_mid_message_is_answered_and_leaves_nothing(line, storage):
     begin_storing(line, storage)
     line.send(pdu(RELEASE, bytes(4)))
     assert line.receive().kind == RELEASED
-    until(lambda: not list(storage.spool.iterdir()))
+    until(lambda: not list(storage.incoming.iterdir()))
 
 
 @pytest.mark.parametrize("how", ["abort", "hang up"])
@@ -244,7 +246,7 @@ def test_what_came_before_a_sender_breaks_off_is_kept_and_the_rest_is_not(serve,
         if how == "abort":
             line.send(pdu(ABORT, bytes(4)))
             assert line.receive() is None
-    until(lambda: not list(storage.spool.glob("*.part")))
+    until(lambda: not list(storage.incoming.glob("*.part")))
     assert set(stored(storage)) == {"1.2.3.7"}
     until(lambda: not associations._open)
 
@@ -285,14 +287,14 @@ def test_what_may_not_come_in_mid_message_is_aborted_at_once_and_leaves_nothing(
     begin_storing(line, storage)
     line.send(sent)
     assert line.receive().abort == abort
-    until(lambda: not list(storage.spool.iterdir()))
+    until(lambda: not list(storage.incoming.iterdir()))
 
 
 def test_a_sender_that_stalls_in_mid_message_is_aborted_after_the_network_timeout(serve, storage, associations):
     with associated(serve(network_timeout_s=0.3)) as line:
         begin_storing(line, storage)
         assert line.receive().abort == (2, 0)
-    until(lambda: not list(storage.spool.iterdir()))
+    until(lambda: not list(storage.incoming.iterdir()))
     until(lambda: not associations._open)
 
 
@@ -318,7 +320,7 @@ def test_stopping_the_server_aborts_what_is_in_mid_message_in_time(serve, server
         assert line.receive().kind == ABORT
         stopping.join(LIMIT_S)
         assert time.monotonic() - began < 3
-    assert list(storage.spool.iterdir()) == []
+    assert list(storage.incoming.iterdir()) == []
 
 
 def test_a_disk_that_is_full_is_answered_and_the_association_goes_on(line, storage, monkeypatch):

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DatabaseError
 
 from db.files import Storage
+from db.incoming import Incoming
 from db.models import Instance, Study
 from db.session import Database
 from db.states import HoldReason, InstanceRole, StudyState
@@ -72,6 +73,7 @@ class Life:
         self.keeper = Keeper(site, on_damage=self._alarm, may_come_back_s=may_come_back_s)
         self._handler = StoreHandler(
             storage=self.storage,
+            incoming=Incoming(self.storage.incoming),
             quarantine=quarantine,
             space=DiskSpace(folder, low_water_bytes=0),
             associations=associations,

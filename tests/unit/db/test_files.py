@@ -52,11 +52,8 @@ def test_a_short_write_is_continued(tmp_path, monkeypatch):
     assert (tmp_path / "a.dcm").read_bytes() == b"0123456789"
 
 
-def test_folders_are_private_and_unfinished_files_go_at_start(storage):
-    (storage.spool / "x.dcm.part").write_bytes(b"half")
-    storage.drop_unfinished()
-    assert list(storage.spool.iterdir()) == []
-    assert stat.S_IMODE(storage.spool.stat().st_mode) == 0o700
+def test_folders_are_private(storage):
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in storage.root.iterdir()} == {0o700}
 
 
 def test_a_second_node_on_the_same_storage_is_turned_away(storage):

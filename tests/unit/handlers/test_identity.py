@@ -52,56 +52,60 @@ def encoded(syntax=ExplicitVRLittleEndian, **changes) -> memoryview:
     return memoryview(data)
 
 
+def scan_of(data, syntax):
+    return scan(lambda size: bytes(data[:size]), syntax)
+
+
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=str)
 def test_the_identity_is_read_in_every_transfer_syntax(syntax):
-    assert scan(encoded(syntax), syntax) == EXPECTED
+    assert scan_of(encoded(syntax), syntax) == EXPECTED
 
 
 @pytest.mark.parametrize("keyword", UIDS)
 def test_an_absent_uid_is_named(keyword):
     with pytest.raises(WrongIdentityError, match=f"{keyword} is absent"):
-        scan(encoded(**{keyword: None}), ExplicitVRLittleEndian)
+        scan_of(encoded(**{keyword: None}), ExplicitVRLittleEndian)
 
 
 @pytest.mark.parametrize("value", ["1.2.3/../../x", "abc", "1..2", "1" * 65])
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI", "ignore:The value length")
 def test_a_hostile_uid_is_named(value):
     with pytest.raises(WrongIdentityError, match="StudyInstanceUID is not a UID"):
-        scan(encoded(StudyInstanceUID=value), ExplicitVRLittleEndian)
+        scan_of(encoded(StudyInstanceUID=value), ExplicitVRLittleEndian)
 
 
 def test_an_empty_patient_is_legal():
-    assert scan(encoded(PatientName="", PatientID=""), ExplicitVRLittleEndian) == EXPECTED
+    assert scan_of(encoded(PatientName="", PatientID=""), ExplicitVRLittleEndian) == EXPECTED
 
 
 def test_a_damaged_deflated_stream_is_unreadable():
     with pytest.raises(UnreadableDataSetError):
-        scan(memoryview(b"\xff" * 100), DeflatedExplicitVRLittleEndian)
+        scan_of(memoryview(b"\xff" * 100), DeflatedExplicitVRLittleEndian)
 
 
 @pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)), b"\0" * 100], ids=repr)
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian], ids=str)
 def test_bytes_that_are_no_data_set_are_unreadable(data, syntax):
     with pytest.raises(UnreadableDataSetError):
-        scan(memoryview(data), syntax)
+        scan_of(memoryview(data), syntax)
 
 
 @pytest.mark.parametrize("kept", [10, 33, 60, 90])
 def test_a_data_set_that_ends_before_its_uids_is_unreadable(kept):
     with pytest.raises(UnreadableDataSetError, match="cut off"):
-        scan(encoded()[:kept], ExplicitVRLittleEndian)
+        scan_of(encoded()[:kept], ExplicitVRLittleEndian)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 60])
 def test_a_deflated_stream_that_is_cut_off_is_unreadable(kept):
     with pytest.raises(UnreadableDataSetError, match="cut off"):
-        scan(encoded(DeflatedExplicitVRLittleEndian)[:kept], DeflatedExplicitVRLittleEndian)
+        scan_of(encoded(DeflatedExplicitVRLittleEndian)[:kept], DeflatedExplicitVRLittleEndian)
 
 
 def test_a_header_beyond_the_limit_is_taken_on_the_commands_word(monkeypatch):
     monkeypatch.setattr(identity, "SCAN_LIMIT", 400)
     long = encoded(PatientComments="x" * 1000)
-    found = scan(long, ExplicitVRLittleEndian)
+    found = scan_of(long, ExplicitVRLittleEndian)
     assert found.sop_instance_uid == "1.2.3"
     assert found.series_instance_uid == ""
 
@@ -109,9 +113,27 @@ def test_a_header_beyond_the_limit_is_taken_on_the_commands_word(monkeypatch):
 @given(st.binary(max_size=400), st.sampled_from(SYNTAXES))
 def test_no_bytes_make_the_scan_raise_anything_else(data, syntax):
     with contextlib.suppress(UnreadableDataSetError, WrongIdentityError):
-        scan(memoryview(data), syntax)
+        scan_of(memoryview(data), syntax)
 
 
 def test_the_scan_does_not_read_pixels():
     data = bytes(encoded()) + b"garbage that is no element"
-    assert scan(memoryview(data), ExplicitVRLittleEndian) == EXPECTED
+    assert scan_of(memoryview(data), ExplicitVRLittleEndian) == EXPECTED
+
+
+@pytest.mark.parametrize(("history", "reads"), [(10, 1), (16_384, 2), (40_000, 2)])
+def test_of_a_data_set_that_names_itself_early_little_is_read_and_of_any_other_enough(history, reads):
+    data = bytes(encoded(AdditionalPatientHistory="x" * history)) + b"\0" * 300_000
+    asked = []
+
+    def read(size):
+        asked.append(size)
+        return data[:size]
+
+    assert scan(read, ExplicitVRLittleEndian) == EXPECTED
+    assert asked == [identity._GLANCE, identity.SCAN_LIMIT + 1][:reads]
+
+
+def test_bytes_that_are_no_data_set_are_unreadable_however_many_they_are():
+    with pytest.raises(UnreadableDataSetError):
+        scan_of(memoryview(bytes(range(256)) * 200), ExplicitVRLittleEndian)

@@ -9,7 +9,10 @@ from pydicom.filereader import dcmread
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from handlers.receipt import CIRCUMSTANCES_CREATOR_UID, Caller, Receipt
+from handlers.receipt import CIRCUMSTANCES_CREATOR_UID, Caller, Receipt, Seal, sealed
+
+NAME = "01795289657474102011-f880bb22.dcm"
+UNSEALED = {"spool_name": "", "size": 0, "crc32": 0}
 
 
 def receipt(**changes):
@@ -25,8 +28,11 @@ def receipt(**changes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"sop_instance_uid": "1.22.3"}, {"transfer_syntax_uid": UID("1.2.3.44")}])
-def test_it_is_byte_for_byte_what_pydicom_writes(changes):
+@pytest.mark.parametrize("seal", [None, Seal(spool_name=NAME, size=4 * 10**9, crc32=2**32 - 1)])
+def test_it_is_byte_for_byte_what_pydicom_writes(changes, seal):
     one = receipt(**changes)
+    header = sealed(one.file_header(), seal) if seal else one.file_header()
+    information = header[header.index(b"{") :]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = one.sop_class_uid
     meta.MediaStorageSOPInstanceUID = one.sop_instance_uid
@@ -34,12 +40,20 @@ def test_it_is_byte_for_byte_what_pydicom_writes(changes):
     meta.SourceApplicationEntityTitle = meta.SendingApplicationEntityTitle = "SCANNER"
     meta.ReceivingApplicationEntityTitle = "NODE1"
     meta.PrivateInformationCreatorUID = CIRCUMSTANCES_CREATOR_UID
-    circumstances = json.dumps({"peer_address": "::1", "association_id": "association-1"}).encode()
-    meta.PrivateInformation = circumstances + b" " * (len(circumstances) % 2)
+    meta.PrivateInformation = information
     buffer = DicomBytesIO()
     buffer.write(b"\0" * 128 + b"DICM")
     write_file_meta_info(buffer, meta, enforce_standard=True)
-    assert one.file_header() == buffer.getvalue()
+    assert header == buffer.getvalue()
+    assert json.loads(information) == {
+        "peer_address": "::1",
+        "association_id": "association-1",
+        **({"spool_name": NAME, "size": 4 * 10**9, "crc32": 2**32 - 1} if seal else UNSEALED),
+    }
+
+
+def test_what_has_no_header_gets_none_from_a_seal():
+    assert sealed(b"", Seal(spool_name=NAME, size=1, crc32=1)) == b""
 
 
 @pytest.mark.parametrize("uid", ["", "1.2/../3", "1." * 40, "né"])

@@ -8,7 +8,8 @@ import pydicom
 import pytest
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from db.files import PartFile, Storage
+from db.files import Storage
+from db.incoming import Incoming, IncomingFile
 from handlers import store
 from handlers.association import Associations
 from handlers.identity import SCAN_LIMIT
@@ -31,6 +32,7 @@ def storage(tmp_path):
 def handler(storage):
     return StoreHandler(
         storage=storage,
+        incoming=Incoming(storage.incoming),
         quarantine=Quarantine(storage.quarantine, quota_bytes=2_000_000),
         space=DiskSpace(storage.root, low_water_bytes=0),
         associations=Associations(),
@@ -115,7 +117,7 @@ def test_a_full_disk_is_answered_out_of_resources_and_leaves_nothing(handle, sto
 
     monkeypatch.setattr(os, "write", full)
     assert handle() == StoreStatus.OUT_OF_RESOURCES
-    assert list(storage.spool.iterdir()) == []
+    assert list(storage.incoming.iterdir()) == []
 
 
 def test_a_disk_that_fills_in_the_middle_of_an_instance_is_answered_out_of_resources_and_leaves_nothing(
@@ -126,16 +128,16 @@ def test_a_disk_that_fills_in_the_middle_of_an_instance_is_answered_out_of_resou
     reception = handler.begin(receipt())
     for at in range(0, 30, 10):
         reception.write(encoded()[at : at + 10])
-    assert list(storage.spool.iterdir()) == []
+    assert list(storage.incoming.iterdir()) == []
     assert reception.finish() == StoreStatus.OUT_OF_RESOURCES
 
 
 def test_nothing_stays_of_an_instance_that_breaks_off(handler, storage):
     reception = handler.begin(receipt())
     reception.write(encoded())
-    assert [file.suffix for file in storage.spool.iterdir()] == [".part"]
+    assert [file.suffix for file in storage.incoming.iterdir()] == [".part"]
     reception.abandon()
-    assert list(storage.spool.iterdir()) == []
+    assert [*storage.incoming.iterdir(), *storage.spool.iterdir()] == []
 
 
 def test_what_was_kept_is_never_removed_again(handler, storage):
@@ -167,7 +169,7 @@ def test_the_quarantine_keeps_the_newest_within_its_quota(tmp_path):
 
 
 def part_file(folder, size):
-    file = PartFile(folder / "incoming")
+    file = IncomingFile(folder / "incoming")
     file.write(b"x" * size)
     return file
 
@@ -177,7 +179,7 @@ def test_what_was_acknowledged_is_never_dropped_from_quarantine(tmp_path):
     spooled.write_bytes(b"acknowledged" * 100)
     (tmp_path / "quarantine").mkdir()
     quarantine = Quarantine(tmp_path / "quarantine", quota_bytes=150)
-    taken = quarantine.take(spooled, reason="unreadable")
+    taken = quarantine.take(spooled, name=spooled.name, reason="unreadable")
     for _ in range(5):
         quarantine.keep(part_file(tmp_path, 100), reason="x")
     assert taken.read_bytes() == b"acknowledged" * 100

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from db import schema
 from db.files import Storage
+from db.incoming import Incoming
 from db.models import Instance, Study
 from db.repository.intake import Intake as Outcome
 from db.session import Database
@@ -39,6 +40,7 @@ class Intake:
         self.indexer = Indexer(storage=self.storage, database=self.database, quarantine=quarantine)
         self._handler = StoreHandler(
             storage=self.storage,
+            incoming=Incoming(self.storage.incoming),
             quarantine=quarantine,
             space=DiskSpace(folder, low_water_bytes=0),
             associations=Associations(),
