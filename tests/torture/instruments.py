@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from db.files import PartFile
 from db.session import Database
 from dicom_out.sender import Sender, SendOutcome
 from handlers.fast_path import FastPath
 from handlers.messages import Answer, Messages
-from handlers.receipt import Receipt
 from handlers.status import StoreStatus
-from handlers.store import Reception, StoreHandler
+from handlers.store import Arrival, Reception, StoreHandler
 from node.dispatcher import Dispatcher
 from node.engine import LocalEngine
 from node.indexer import Indexer
@@ -79,10 +77,10 @@ def _mark_receiving(marks: NodeMarks) -> None:
         abandon(messages)
         end()
 
-    def keeping(handler: StoreHandler, receipt: Receipt, file: PartFile, data_set_at: int) -> StoreStatus:
-        status = keep(handler, receipt, file, data_set_at)
+    def keeping(handler: StoreHandler, arrival: Arrival) -> StoreStatus:
+        status = keep(handler, arrival)
         if status is StoreStatus.SUCCESS:
-            marks.open(Window.SPOOLED, file.path.name)
+            marks.open(Window.SPOOLED, arrival.spool_name)
             pause()  # durable, and not answered
         return status
 
