@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import Tensor, nn
 
 from inference.networks.answers import Answers, Floats, answers
@@ -68,7 +69,7 @@ def scored(weights: Verified, backbone: Backbone, kind: Kind, images: Sequence[F
     architecture = ARCHITECTURES[backbone]
 
     def read(number: int, row: Floats) -> Scored:
-        value = 1 / (1 + np.exp(-np.float64(row[0]))) if kind is Kind.CLASSIFIER else row[0].clip(0, 1)
+        value = expit(row[0]) if kind is Kind.CLASSIFIER else row[0].clip(0, 1)
         rows, columns = images[number].shape
         return Scored(score=float(value), known=row[1:], size=(rows, columns))
 

@@ -24,7 +24,7 @@ SIDES = tuple(Side)
 class Branch(StrEnum):
     """What the map of a lung came of, as people are told."""
 
-    NONE = "no opacity"
+    NONE = "nothing marked"
     WHOLE = "whole lung marked"
     MAPPED = "mapped place by place"
     NOT_FOUND = "lung not found"

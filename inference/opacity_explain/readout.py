@@ -25,7 +25,7 @@ _BRANCHES: Mapping[Side, Code] = {
     Side.LEFT: Code("OPACBRANCHL", SCHEME, "Left lung"),
 }
 _TAKEN: Mapping[Branch, Code] = {
-    Branch.NONE: Code("BRANCHNONE", SCHEME, "No opacity"),
+    Branch.NONE: Code("BRANCHNONE", SCHEME, "Nothing marked"),
     Branch.WHOLE: Code("BRANCHWHOLE", SCHEME, "Whole lung marked"),
     Branch.MAPPED: Code("BRANCHMAPPED", SCHEME, "Mapped place by place"),
     Branch.NOT_FOUND: Code("BRANCHNOLUNG", SCHEME, "Lung not found"),
@@ -125,37 +125,36 @@ def warnings(readout: Readout, doubts: Sequence[str]) -> Iterator[str]:
     yield from map(_of_lung, explained.lungs) if explained.opacity.is_reached else _missing(explained.lungs)
     if explained.mean_extent is None:
         yield "The map's values, 10/255 in the lungs and 1/255 elsewhere, mark nothing."
-        return
-    yield (
-        f"The map is over-estimated on purpose, by {_percent(explained.reach)} of the image's longer side at a mean "
-        f"extent of {_percent(explained.mean_extent)}; outlines and shares are not."
-    )
+    else:
+        yield (
+            f"The map is dilated by {_percent(explained.reach)} of the longer side (mean extent "
+            f"{_percent(explained.mean_extent)}), outlines are not."
+        )
 
 
 def _verdict(opacity: Score) -> str:
-    by = f"the classifiers' uncalibrated mean is {_against(opacity)}"
-    if opacity.is_reached:
-        return f"Opacity is probable: {by}."
-    return f"No opacity is probable: {by}. Nothing was marked; that excludes nothing."
+    by = f"uncalibrated score {_against(opacity, 'the threshold of ')}"
+    return (
+        f"Opacity is probable: {by}." if opacity.is_reached else f"No opacity is probable: {by}. It excludes nothing."
+    )
 
 
 def _of_lung(lung: Lung) -> str:
     if lung.extent is None:
         return f"No {lung.side} lung was found: opacity in it is neither judged nor marked."
-    by = f"{lung.side.capitalize()} lung: the extent is {_against(lung.extent)}"
+    by = f"{lung.side.capitalize()} lung: extent {_against(lung.extent)}"
     if lung.branch is Branch.WHOLE:
         return f"{by}: all of it is marked."
-    return f"{by}: it is mapped place by place{'' if lung.marked.any() else ', and no place reached one half'}."
+    return f"{by}: mapped place by place{'' if lung.marked.any() else ', none reached one half'}."
 
 
 def _missing(lungs: Sequence[Lung]) -> Iterator[str]:
     return (f"No {lung.side} lung was found." for lung in lungs if lung.branch is Branch.NOT_FOUND)
 
 
-def _against(score: Score) -> str:
-    each = ", ".join(f"{name} {_percent(value)}" for name, value in score.each.items())
-    where = "reaches" if score.is_reached else "is below"
-    return f"{_percent(score.mean)} ({each}) and {where} {_percent(score.threshold)}"
+def _against(score: Score, bound: str = "") -> str:
+    where = "at or above" if score.is_reached else "below"
+    return f"{_percent(score.mean)}, {where} {bound}{_percent(score.threshold)}"
 
 
 def _compared(score: Score) -> str:
