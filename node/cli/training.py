@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,10 +24,26 @@ train_app = typer.Typer(
 app.add_typer(train_app, name="train")
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write to; called again, it goes on there.")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Folder as Kaggle distributes it (RSNA, SIIM), or with images/ and masks/.")
+]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of installed weights; by default that of config.toml.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ...")]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over all images.")]
+BatchOption = Annotated[int | None, typer.Option("--batch", min=1, help="Images a step.")]
+RateOption = Annotated[float | None, typer.Option("--learning-rate", min=0, help="To begin with.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Of everything random.")]
+FoldsOption = Annotated[
+    int, typer.Option("--folds", min=0, help="Parts into which patients are dealt out; 0 holds out nobody.")
+]
+FoldOption = Annotated[int, typer.Option("--fold", min=1, help="Which part is held out, and judged on.")]
+PrecisionOption = Annotated[
+    Literal["32-true", "bf16-mixed", "16-mixed"], typer.Option("--precision", help="Of the computation.")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", min=0, help="Processes that read images.")]
+LicenceOption = Annotated[str, typer.Option("--licence", help="Under which the weights may be used, for the card.")]
 
 
 @contextmanager
@@ -45,9 +62,20 @@ def told() -> Iterator[None]:
         raise typer.Exit(_INTERRUPTED) from None
 
 
-def weights_in(given: Path | None) -> Path:
+def need_lightning() -> None:
+    """End saying how to install what trains, if it is not there."""
+    if find_spec("pytorch_lightning") is None:
+        fail("this recipe needs pytorch-lightning: install opacity-node[train], or pytorch-lightning beside it")
+
+
+def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of any kind
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def weights_in(named: Path | None) -> Path:
     """Return the weights folder that was named, or the node's own."""
-    return given or load_config(None).storage.weights
+    return named or load_config(None).storage.weights
 
 
 def show(said: Mapping[str, Any]) -> None:
@@ -98,12 +126,8 @@ def ct_severity(
         from training.ct_severity.fitting import Network, Recipe
         from training.ct_severity.recipe import SIZES, Sources, make
 
-        given = {"width": width, "epochs": epochs, "batch": batch, "learning_rate": learning_rate, "seed": seed}
-        recipe = Recipe(
-            network=Network(network),
-            size=size or SIZES[Network(network)],
-            **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
-        )
+        changed = given(width=width, epochs=epochs, batch=batch, learning_rate=learning_rate, seed=seed)
+        recipe = Recipe(network=Network(network), size=size or SIZES[Network(network)], **changed)
         sources = Sources(
             data=data,
             labels=labels,

@@ -104,6 +104,7 @@ class LabelledImage:
         return Read(
             pixels=np.ascontiguousarray(upright.turn(pixels)),
             opacity=np.ascontiguousarray(upright.turn(opacity)),
+            upright=upright,
             others=tuple(np.ascontiguousarray(upright.turn(drawn(path, shape))) for path in others),
         )
 
@@ -125,12 +126,15 @@ class Read:
         In [0, 1], bright is dense.
     opacity : ndarray of bool, same shape
         Where opacity is.
+    upright : Upright
+        How the stored pixels were turned.
     others : tuple of ndarray of bool, same shape
         Other masks, such as of either lung, in the order in which they were asked for.
     """
 
     pixels: NDArray[np.float32]
     opacity: Mask
+    upright: Upright
     others: tuple[Mask, ...]
 
 
