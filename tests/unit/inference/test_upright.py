@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.radiograph import synthetic_geometry
-from inference.upright import Upright, upright
+from inference.upright import Rectangle, Upright, upright
 
 TURNS = [Upright(transposed=t, rows_reversed=r, columns_reversed=c) for t in (0, 1) for r in (0, 1) for c in (0, 1)]
 """All eight."""
@@ -75,3 +75,17 @@ def test_a_grid_on_the_upright_image_lies_at_the_same_stored_pixels_when_turned_
     (left, top, _), (_, down, across) = found.origin_mm, found.spacing_mm
     rows, columns = np.indices(back.shape[1:])
     assert np.allclose(back, np.stack([top + rows * down, left + columns * across]))
+
+
+@given(st.sampled_from(TURNS), st.tuples(st.integers(1, 9), st.integers(1, 9)), st.data())
+def test_a_rectangle_lies_round_the_same_pixels_when_the_image_is_turned(turn, shape, data):
+    rows, columns = (sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True))) for n in shape)
+    drawn = np.zeros(shape, dtype=bool)
+    drawn[slice(*rows), slice(*columns)] = True
+    upright_one = Rectangle(left=columns[0], top=rows[0], right=columns[1], bottom=rows[1])
+    stored = turn.turn_rectangle_back(upright_one, shape)
+    mask = turn.turn_back(drawn)
+    marked = np.zeros_like(mask)
+    marked[stored.top : stored.bottom, stored.left : stored.right] = True
+    assert np.array_equal(marked, mask)
+    assert turn.turn_rectangle(stored, mask.shape) == upright_one
