@@ -3,78 +3,18 @@
 The networks are made by hand and mark bright places; all that is done before and after them is what runs on patients.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from inference import radiograph, registry
 from inference.frontal import FrontalCheck
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768, REFINE
 from inference.opacity_ensemble.experts import Networks
 from tests.narrow_ensemble import PIPELINE
-from tests.radiographs import write_xray
+from tests.planted_xrays import ORIENTATIONS_BACK, Planted, centre, extent, planted
 
-ORIENTATIONS = {
-    ("L", "F"): lambda a: a,
-    ("R", "F"): lambda a: a[:, ::-1],
-    ("L", "H"): lambda a: a[::-1],
-    ("R", "H"): lambda a: a[::-1, ::-1],
-    ("F", "L"): lambda a: a.T,
-    ("F", "R"): lambda a: a[:, ::-1].T,
-    ("H", "L"): lambda a: a[::-1].T,
-    ("H", "R"): lambda a: a[::-1, ::-1].T,
-}
-"""How an upright image is stored."""
 _SIDES = {CONVNEXT: 336, NNUNET_336: 336, NNUNET_768: 768}
-
-
-@dataclass(frozen=True)
-class Planted:
-    """An upright image with a bright rectangle, and how it is stored."""
-
-    shape: tuple[int, int]
-    top: float
-    left: float
-    orientation: tuple[str, str] = ("L", "F")
-    photometric: str = "MONOCHROME2"
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        starts = [round(share * length * 0.7) for share, length in zip((self.top, self.left), self.shape, strict=True)]
-        sizes = [max(24, round(0.2 * length)) for length in self.shape]
-        rows, columns = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
-        return rows, columns
-
-    @property
-    def truth(self) -> np.ndarray:
-        mask = np.zeros(self.shape, dtype=bool)
-        mask[self.box] = True
-        return ORIENTATIONS[self.orientation](mask)
-
-    def write(self, path):
-        y, x = np.indices(self.shape)
-        grey = (1600 * ((7 * x + 13 * y) % 101) / 100).astype(np.uint16)  # even in all parts, so that edges are alike
-        grey[self.box] = 4000
-        stored = np.ascontiguousarray(ORIENTATIONS[self.orientation](grey))
-        if self.photometric == "MONOCHROME1":
-            stored = 4000 - stored
-        changes = {"PatientOrientation": list(self.orientation), "PhotometricInterpretation": self.photometric}
-        return write_xray(path, stored, changes)
-
-
-sides = st.integers(256, 520)
-long = st.integers(1500, 2600)
-planted = st.builds(
-    Planted,
-    shape=st.one_of(st.tuples(sides, sides), st.tuples(sides, long), st.tuples(long, sides)),
-    top=st.floats(0, 1),
-    left=st.floats(0, 1),
-    orientation=st.sampled_from(list(ORIENTATIONS)),
-    photometric=st.sampled_from(["MONOCHROME1", "MONOCHROME2"]),
-)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +35,6 @@ def look(pipeline, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Networks, "frontal", lambda *_: FrontalCheck())
         yield run
-
-
-def centre(mask: np.ndarray) -> np.ndarray:
-    return np.argwhere(mask).mean(axis=0)
-
-
-def extent(mask: np.ndarray) -> np.ndarray:
-    """First and last marked row and column."""
-    marked = np.argwhere(mask)
-    return np.concatenate([marked.min(axis=0), marked.max(axis=0)])
 
 
 def check_experts(image: Planted, maps) -> None:
@@ -152,12 +82,3 @@ def test_mask_map_and_lungs_lie_where_the_image_shows_them(look, image):
     assert columns[0] < image.shape[1] / 2 < columns[1]
     near = [abs(centre(regions[f"{side} lung"])[0] - image.shape[0] / 2) for side in ("right", "left")]
     assert max(near) <= 1.0
-
-
-ORIENTATIONS_BACK = {
-    ("L", "F"): lambda a: a,
-    ("R", "F"): lambda a: a[:, ::-1],
-    ("F", "L"): lambda a: a.T,
-    ("F", "R"): lambda a: a.T[:, ::-1],
-}
-"""How those that are stored so are turned upright."""
