@@ -57,12 +57,21 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Large:
-    """One instance of many frames."""
+    """One instance of many frames.
+
+    Attributes
+    ----------
+    idle_mb, peak_mb : float
+        Resident memory before and while it came; what processes share counts for each.
+    private_mb : float
+        The part of the peak that no file backs: what is left when program and libraries are taken out.
+    """
 
     gb: float
     seconds: float
     idle_mb: float
     peak_mb: float
+    private_mb: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,7 +200,7 @@ def _receive_large(node: Receiver, gb: float) -> Large:
         instances=1,
         frames=frames,
     )
-    idle = _resident(node)
+    idle, _ = _resident(node)
     with _watched(node) as peak:
         (sent,) = _send([load], to=node.name)
         node.settle()
@@ -200,6 +209,7 @@ def _receive_large(node: Receiver, gb: float) -> Large:
         seconds=round(sent.ended_s - sent.began_s, 1),
         idle_mb=round(idle / 1e6, 1),
         peak_mb=round(peak[0] / 1e6, 1),
+        private_mb=round(peak[1] / 1e6, 1),
     )
 
 
@@ -235,12 +245,12 @@ def _send(loads: Sequence[Load], *, to: str) -> list[Sent]:
 
 @contextmanager
 def _watched(receiver: Receiver) -> Iterator[list[float]]:
-    """Note the most memory that a receiver holds."""
-    ended, peak = threading.Event(), [float(_resident(receiver))]
+    """Note the most memory that a receiver holds, all of it and what no file backs."""
+    ended, peak = threading.Event(), [float(held) for held in _resident(receiver)]
 
     def watch() -> None:
         while not ended.wait(_WATCH_EVERY_S):
-            peak[0] = max(peak[0], _resident(receiver))
+            peak[:] = map(max, peak, _resident(receiver))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -251,16 +261,17 @@ def _watched(receiver: Receiver) -> Iterator[list[float]]:
         watcher.join()
 
 
-def _resident(receiver: Receiver) -> int:
-    """Return bytes of resident memory."""
-    held = 0
+def _resident(receiver: Receiver) -> tuple[int, int]:
+    """Return bytes of resident memory, and of that which no file backs."""
+    held = private = 0
     for process in receiver.processes():
         try:
             memory = process.memory_info()
         except psutil.NoSuchProcess:
             continue
         held += memory.rss
-    return held
+        private += memory.rss - getattr(memory, "shared", 0)  # told by Linux alone
+    return held, private
 
 
 def _processor_s(receiver: Receiver) -> float:
@@ -315,7 +326,8 @@ def show(report: Receiving) -> None:
     console.print(table)
     for one in report.large:
         console.print(
-            f"{one.gb:.2f} GB in one instance: {one.seconds:.1f} s, memory {one.idle_mb:.0f} -> {one.peak_mb:.0f} MB"
+            f"{one.gb:.2f} GB in one instance: {one.seconds:.1f} s, memory {one.idle_mb:.0f} -> {one.peak_mb:.0f} MB, "
+            f"{one.private_mb:.0f} MB of it not of program files"
         )
     for name in report.absent:
         console.print(f"{name} is not installed here, and was not measured")
