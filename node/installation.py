@@ -99,7 +99,8 @@ class Installation:
         source : Path
             Is copied, and stays.
         outputs : tuple of str
-            The order of the network's outputs, where it departs from the slot's.
+            The order of the network's outputs, where it departs from the slot's. A ``.safetensors`` whose metadata
+            names its ``outputs`` says so itself.
         thresholds : Mapping[str, float], optional
             Of outputs, where they depart from the slot's.
 
@@ -117,6 +118,7 @@ class Installation:
                 digest = pins.of(part)
                 if slot.pin and (why := shelf.mismatch(slot, digest)):
                     raise InstallationError(f"{slot.name}: {source} is not the published file: {why}")
+                outputs = _named_outputs(slot, part, outputs)
                 record = _record(
                     slot,
                     digest,
@@ -253,6 +255,21 @@ def _check_meaning(slot: Slot, outputs: tuple[str, ...], thresholds: Mapping[str
         raise InstallationError(f"{slot.name}: the outputs must be these, in any order: {', '.join(slot.outputs)}")
     if unknown := [name for name in thresholds if name not in slot.outputs]:
         raise InstallationError(f"{slot.name} has no output {', '.join(unknown)}; it has: {', '.join(slot.outputs)}")
+
+
+def _named_outputs(slot: Slot, part: Path, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the order of the outputs that a file names, or else the given one; they must not differ."""
+    from inference.weights.loading import said_outputs
+
+    said = said_outputs(part) if slot.outputs and not slot.pin else ()
+    if not said:
+        return given
+    if given and given != said:
+        raise InstallationError(
+            f"{slot.name}: the file says that its outputs are {', '.join(said)}; leave out --output"
+        )
+    _check_meaning(slot, () if said == slot.outputs else said, {})
+    return said
 
 
 def _check_readable(slot: Slot, part: Path, record: Record) -> None:

@@ -107,6 +107,18 @@ def check(weights: Verified) -> None:
         read_state(weights)
 
 
+def said_outputs(path: Path) -> tuple[str, ...]:
+    """Return the outputs that a ``.safetensors`` names in its metadata; none of a file that cannot be read as one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            said = (file.metadata() or {}).get("outputs", "")
+    except (SafetensorError, OSError):
+        return ()
+    return tuple(name.strip() for name in said.split(",") if name.strip())
+
+
 def load_arrays(weights: Verified) -> dict[str, NDArray[Any]]:
     """Read an ``.npz``: arrays by name, none of them pickled.
 

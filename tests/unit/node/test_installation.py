@@ -223,6 +223,33 @@ def test_safetensors_keep_their_suffix(declare, site, folder, tmp_path):
     assert Shelf(folder).find("toy")
 
 
+def named(path, outputs):
+    from safetensors.torch import save_file
+
+    save_file({"bias": torch.ones(2)}, path, metadata={"outputs": outputs})
+    return path
+
+
+def test_a_file_that_names_its_outputs_is_believed(declare, site, folder, tmp_path):
+    slot = declare(outputs=["a", "b"], output_key="bias")
+    record = site.add(slot, named(tmp_path / "own.safetensors", "b, a"))
+    assert record.outputs == Shelf(folder).find("toy").outputs == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "why"),
+    [
+        ("b, c", (), "must be these, in any order: a, b"),
+        ("b, a", ("a", "b"), "the file says that its outputs are b, a"),
+    ],
+    ids=["unknown", "another order given"],
+)
+def test_outputs_that_a_file_names_must_be_known_and_are_not_overruled(declare, site, tmp_path, said, given, why):
+    slot = declare(outputs=["a", "b"], output_key="bias")
+    with pytest.raises(InstallationError, match=why):
+        site.add(slot, named(tmp_path / "own.safetensors", said), outputs=given)
+
+
 class Exploit:
     def __init__(self, mark):
         self.mark = mark
