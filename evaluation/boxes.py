@@ -11,7 +11,7 @@ sensitivity; a class that the truth does not have counts for nothing.
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from evaluation.overlap import Mask
 
 MOST_BOXES = 100
 """Of one image that count, the most certain first."""
+OF_NO_CLASS = "opacity"
+"""Name of boxes of a truth that has no classes."""
+_APPEARANCE = " appearance"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,17 +41,26 @@ class Box:
     y: float
     width: float
     height: float
-    name: str = "opacity"
+    name: str = OF_NO_CLASS
     score: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AveragePrecision:
-    """Of one overlap; None where the truth has no such box."""
+    """Of one overlap; None where the truth has no such box.
+
+    Attributes
+    ----------
+    mean : float or None
+        Over the classes of the truth.
+    any_class : float or None
+        Of all boxes taken as of one class: where they are, whatever they are called.
+    """
 
     iou: float
     by_class: dict[str, float]
     mean: float | None
+    any_class: float | None = None
 
 
 def average_precision(
@@ -63,15 +75,32 @@ def average_precision(
     ious : sequence of float
         Least overlap (common part over union) with which a box counts as found.
     """
-    names = sorted({box.name for boxes in truth for box in boxes})
+    names = sorted(names_of(truth))
     if not names:
         return tuple(AveragePrecision(iou=iou, by_class={}, mean=None) for iou in ious)
+    of_any = _precision(of_one_class(truth), of_one_class(found), ious, [OF_NO_CLASS])[:, :, 0].mean(axis=1)
     precision = _precision(truth, found, ious, names)
     results = []
     for number, iou in enumerate(ious):
         by_class = {name: float(precision[number, :, index].mean()) for index, name in enumerate(names)}
-        results.append(AveragePrecision(iou=iou, by_class=by_class, mean=float(np.mean(list(by_class.values())))))
+        mean = float(np.mean(list(by_class.values())))
+        results.append(AveragePrecision(iou=iou, by_class=by_class, mean=mean, any_class=float(of_any[number])))
     return tuple(results)
+
+
+def names_of(images: Sequence[Sequence[Box]]) -> set[str]:
+    """Return the classes of all boxes."""
+    return {box.name for boxes in images for box in boxes}
+
+
+def of_one_class(images: Sequence[Sequence[Box]]) -> list[list[Box]]:
+    """Return boxes without their classes."""
+    return [[replace(box, name=OF_NO_CLASS) for box in boxes] for boxes in images]
+
+
+def class_name(name: str) -> str:
+    """Return the class of a box as truth and pipelines are compared by it: "Typical appearance" is typical."""
+    return name.casefold().removesuffix(_APPEARANCE).strip()
 
 
 def boxes_of(mask: Mask, scores: np.ndarray[Any, Any] | None, name: str) -> Iterator[Box]:

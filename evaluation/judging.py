@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation import maps
-from evaluation.boxes import Box, filled
+from evaluation.boxes import Box, class_name, filled
 from evaluation.intervals import Drawing
 from evaluation.outputs import Outputs, Prediction
 from evaluation.overlap import Mask, Overlap, overlap
@@ -106,7 +106,7 @@ def judge(row: Row, truth: Truth, prediction: Prediction, masks: Masks | None, s
         regions=_overlaps(masks),
         map_loss=None if masks is None or prediction.map is None else loss(prediction.map, masks.all_truth, settings),
         boxes=_of_one_class(truth.boxes, settings.outputs),
-        found_boxes=None if truth.boxes is None or not settings.outputs.masks else prediction.boxes,
+        found_boxes=prediction.boxes if truth.boxes is not None and _has_boxes(settings.outputs) else None,
         absent=prediction.absent,
     )
 
@@ -126,10 +126,16 @@ def _joined(masks: Mapping[str, Mask]) -> Mask | None:
     return reduce(np.logical_or, masks.values()) if masks else None
 
 
+def _has_boxes(outputs: Outputs) -> bool:
+    return outputs.boxes or bool(outputs.masks)
+
+
 def _of_one_class(boxes: tuple[Box, ...] | None, outputs: Outputs) -> tuple[Box, ...] | None:
-    """Name true boxes as those round the parts of masks are, which know no classes."""
-    if boxes is None or not outputs.masks:
+    """Name true boxes as those round the parts of masks are, which know no classes, or as a pipeline names its own."""
+    if boxes is None or not _has_boxes(outputs):
         return boxes
+    if outputs.boxes:
+        return tuple(replace(box, name=class_name(box.name)) for box in boxes)
     return tuple(replace(box, name=outputs.joined) for box in boxes)
 
 

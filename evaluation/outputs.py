@@ -9,8 +9,9 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.boxes import Box, boxes_of
+from evaluation.boxes import Box, boxes_of, class_name
 from evaluation.overlap import Mask
+from inference.findings import Box as FoundBox
 from inference.findings import Findings
 from inference.selected import Selected
 
@@ -36,6 +37,8 @@ class Outputs:
         Labels of regions that a truth may give one by one, as `run` writes them, and that are judged together.
     map : str or None
         Label of a heatmap of probabilities.
+    boxes : bool
+        Whether boxes that the pipeline itself draws are judged; else they lie round the parts of the masks.
     threshold : float or None
         From which score on an image is positive; None takes what the pipeline says of itself.
     """
@@ -45,6 +48,7 @@ class Outputs:
     parts: tuple[str, ...] = ()
     map: str | None = None
     level: str | None = None
+    boxes: bool = False
     threshold: float | None = None
 
     @property
@@ -69,6 +73,7 @@ DEFAULTS: Mapping[str, Outputs] = {
         parts=("right opacity", "left opacity"),
         map="opacity probability",
     ),
+    "opacity-boxes": Outputs(score="Not healthy, certainty", boxes=True),
     "opacity-explain": Outputs(
         score="Opacity probability",
         masks=("opacity",),  # on either side
@@ -90,7 +95,7 @@ class Prediction:
     map : ndarray of float32, shape (n, rows, columns), or None
         On the pixels of the image.
     boxes : tuple of Box or None
-        Round the connected parts of the masks, where the image is one.
+        The pipeline's own, or round the connected parts of the masks, where the image is one.
     absent : tuple of str
         What was asked for and did not come.
     """
@@ -120,7 +125,7 @@ def read_out(findings: Findings, source: Selected, outputs: Outputs) -> Predicti
         level=level,
         masks=masks,
         map=heat,
-        boxes=_boxes(masks, heat, outputs.joined) if shape[0] == 1 else None,
+        boxes=_boxes(findings, masks, heat, outputs) if shape[0] == 1 else None,
         threshold=outputs.threshold if outputs.threshold is not None else _threshold(findings),
         absent=tuple(sorted(absent)),
     )
@@ -142,7 +147,7 @@ def check_names(findings: Findings, prediction: Prediction, outputs: Outputs) ->
     OutputError
         If nothing came of all that was asked for.
     """
-    if set(outputs.names) - set(prediction.absent):
+    if set(outputs.names) - set(prediction.absent) or (outputs.boxes and findings.boxes is not None):
         return
     there = {
         "--score": [m.concept.meaning for m in findings.measurements]
@@ -190,11 +195,26 @@ def _map(findings: Findings, source: Selected, name: str | None) -> NDArray[np.f
     return None
 
 
-def _boxes(masks: Mapping[str, Mask], heat: NDArray[np.float32] | None, joined: str) -> tuple[Box, ...]:
+def _boxes(
+    findings: Findings, masks: Mapping[str, Mask], heat: NDArray[np.float32] | None, outputs: Outputs
+) -> tuple[Box, ...]:
+    if outputs.boxes:
+        return tuple(_own(box) for box in findings.boxes or ())
     if not masks:
         return ()
     whole = reduce(np.logical_or, masks.values())
-    return tuple(boxes_of(whole[0], None if heat is None else heat[0], joined))
+    return tuple(boxes_of(whole[0], None if heat is None else heat[0], outputs.joined))
+
+
+def _own(box: FoundBox) -> Box:
+    return Box(
+        x=box.left,
+        y=box.top,
+        width=box.right - box.left,
+        height=box.bottom - box.top,
+        name=class_name(box.finding.meaning),
+        score=box.certainty,
+    )
 
 
 def _threshold(findings: Findings) -> float | None:

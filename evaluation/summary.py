@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation import amounts, boxes, intervals, levels, scores
 from evaluation.amounts import Amounts
-from evaluation.boxes import AveragePrecision
+from evaluation.boxes import AveragePrecision, Box
 from evaluation.calibration import Weights, calibrated
 from evaluation.intervals import Estimate
 from evaluation.judging import Settings
@@ -158,9 +158,11 @@ def _map(rows: Sequence[Row], settings: Settings) -> Estimate:
 
 
 def _boxes(rows: Sequence[Row], settings: Settings) -> tuple[AveragePrecision, ...]:
-    return boxes.average_precision(
-        [row.boxes or () for row in rows], [row.found_boxes or () for row in rows], settings.ious
-    )
+    truth: Sequence[Sequence[Box]] = [row.boxes or () for row in rows]
+    found: Sequence[Sequence[Box]] = [row.found_boxes or () for row in rows]
+    if settings.outputs.boxes and boxes.names_of(truth) == {boxes.OF_NO_CLASS}:
+        found = boxes.of_one_class(found)
+    return boxes.average_precision(truth, found, settings.ious)
 
 
 def _levels(judged: Sequence[Row]) -> Levels | None:

@@ -144,6 +144,7 @@ def _outputs(
         parts=() if masks else known.parts,
         map=_named(heatmap, known.map),
         level=_named(level, known.level),
+        boxes=known.boxes and not masks,
         threshold=threshold,
     )
 
@@ -158,11 +159,11 @@ def _check_use(pipeline: str, outputs: "Outputs", known: "Known", *, fill_boxes:
 
     fits = {
         Kind.MASKS: outputs.masks or outputs.map,
-        Kind.BOXES: outputs.masks or outputs.score or (fill_boxes and outputs.map),
+        Kind.BOXES: outputs.boxes or outputs.masks or outputs.score or (fill_boxes and outputs.map),
         Kind.LABELS: outputs.score,
         Kind.LEVELS: outputs.level,
     }
-    if not outputs.names:
+    if not outputs.names and not outputs.boxes:
         fail(f"--pipeline {pipeline}: say what of its results is to be judged, by --score, --mask, --map or --level")
     if not fits[known.kind]:
         fail(

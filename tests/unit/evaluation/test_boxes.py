@@ -52,6 +52,7 @@ def test_a_box_in_another_image_or_of_another_class_is_false():
     truth = [[box(0, 0, name="typical")]]
     (found,) = average_precision(truth, [[box(0, 0, name="atypical")]], [0.5])
     assert found.by_class == {"typical": 0.0}
+    assert found.any_class == pytest.approx(1)
 
 
 def test_classes_count_alike_in_the_mean():

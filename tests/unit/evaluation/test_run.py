@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.sr.coding import Code
 
 from evaluation.boxes import Box
 from evaluation.calibration import calibrated
@@ -17,7 +18,9 @@ from evaluation.rows import State
 from evaluation.run import CannotCalibrateError, Evaluation
 from evaluation.summary import summarise
 from evaluation.truth import Truth
-from tests.unit.evaluation.brightness import OUTPUTS, SHAPE, labelled, radiograph, settings, subject
+from inference.findings import Algorithm, Findings
+from inference.findings import Box as FoundBox
+from tests.unit.evaluation.brightness import CARD, OUTPUTS, SHAPE, labelled, radiograph, settings, subject
 
 LEFT_SPOT, RIGHT_SPOT = (slice(4, 8), slice(2, 10)), (slice(10, 14), slice(20, 30))
 
@@ -79,6 +82,37 @@ def test_boxes_lie_round_what_is_marked_and_are_masks_only_when_asked(images, ju
     assert summarise([row], settings()).box_precision[0].mean == pytest.approx(1)
     (row,) = judge([(images[0], truth)], what="filled", fill_boxes=True).rows
     assert row.regions == {"opacity": Overlap(truth=32, found=72, both=32)}
+
+
+class Boxer:
+    """A pipeline that draws a box itself, the same on all images."""
+
+    card = CARD
+
+    def accepts(self, source):
+        return None
+
+    def __call__(self, source, device):
+        typical = Code("TYPICAL", "99TEST", "Typical appearance")
+        box = FoundBox(label="box 1", finding=typical, left=2, top=4, right=10, bottom=8, certainty=0.8)
+        algorithm = Algorithm(name="boxer", version="1")
+        return Findings(algorithm=algorithm, source_instances=source.sop_instance_uids, boxes=(box,))
+
+
+@pytest.mark.parametrize(
+    ("said", "mean", "any_class"),
+    [("typical", 1, 1), ("Typical Appearance", 1, 1), ("atypical", 0, 1), ("opacity", 1, 1)],
+)
+def test_boxes_that_a_pipeline_draws_are_judged_by_class_where_the_truth_has_classes(
+    images, judge, said, mean, any_class
+):
+    boxer = replace(subject(), pipeline=Boxer())
+    truth = Truth(label=1, boxes=(Box(x=2, y=4, width=8, height=4, name=said),))
+    own = Outputs(boxes=True)
+    rows = judge([(images[0], truth)], boxer, outputs=own).rows
+    assert [(box.x, box.y, box.width, box.height, box.score) for box in rows[0].found_boxes] == [(2, 4, 8, 4, 0.8)]
+    (precision,) = summarise(rows, settings(outputs=own, ious=(0.9,))).box_precision
+    assert (precision.mean, precision.any_class) == (pytest.approx(mean), pytest.approx(any_class))
 
 
 def test_masks_by_side_are_judged_together_where_the_pipeline_is(images, judge, tmp_path):
