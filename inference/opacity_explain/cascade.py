@@ -14,6 +14,7 @@ from inference.opacity_explain.decisions import SIDES, Branch, Explained, Lung, 
 from inference.opacity_explain.maps import MARKED_FROM, blended, limited, over_estimated
 from inference.opacity_explain.options import Options
 from inference.opacity_explain.views import Box, lung_box, lung_view, lungs_of, whole_view
+from inference.resized import resized
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -127,7 +128,7 @@ def _map_lungs(halves: Sequence[_Half[Seen]], side: Side, networks: Networks[See
 def _map_whole(images: Sequence[_Image[Seen]], networks: Networks[Seen]) -> None:
     seen = [image.seen for image in images]
     for image, values in zip(images, networks.map(None, seen) if seen else (), strict=True):
-        image.values = values
+        image.values = resized(values, image.pixels.shape)
 
 
 def _explained(image: _Image[Seen], options: Options) -> Explained:
@@ -152,4 +153,4 @@ def _own_map(image: _Image[Seen], half: _Half[Seen], box: Box, options: Options)
     """Return the probability of opacity in the box of a lung."""
     if image.values is None or half.values is None:
         return np.ones((box[0].stop - box[0].start, box[1].stop - box[1].start), dtype=np.float32)
-    return blended(image.values, half.values, box, image.pixels.shape, options.lung_map_weight)
+    return blended(image.values, half.values, box, options.lung_map_weight)

@@ -22,19 +22,17 @@ OUTSIDE = np.float32(1 / 255)
 """"1 bits outside the lungs"."""
 
 
-def blended(whole: Floats, lung: Floats, box: Box, shape: tuple[int, ...], weight: float) -> Floats:
+def blended(whole: Floats, lung: Floats, box: Box, weight: float) -> Floats:
     """Lay both maps of a lung over each other.
 
     Parameters
     ----------
-    whole : ndarray of float32
-        Probabilities on a grid over the whole image, of any size.
+    whole : ndarray of float32, shape (rows, columns)
+        Probabilities on the image's own pixels.
     lung : ndarray of float32
         Probabilities on a grid over the lung's box, of any size.
     box : Box
         Of the lung.
-    shape : tuple of 2 int
-        Of the image.
     weight : float
         Of the lung's own map; the other has the rest of 1.
 
@@ -43,9 +41,8 @@ def blended(whole: Floats, lung: Floats, box: Box, shape: tuple[int, ...], weigh
     ndarray of float32, shape of the box
         On the image's own pixels.
     """
-    from_whole = resized(whole, shape)[box]
-    own = resized(lung, from_whole.shape)
-    return own * np.float32(weight) + from_whole * np.float32(1.0 - weight)
+    around = whole[box]
+    return resized(lung, around.shape) * np.float32(weight) + around * np.float32(1.0 - weight)
 
 
 def over_estimated(values: Floats, share: float, shape: tuple[int, ...]) -> Floats:

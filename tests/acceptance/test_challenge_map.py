@@ -8,6 +8,7 @@ from PIL import Image
 from inference import resident
 from tests.acceptance.runs import findings_in, invoke
 from tests.narrow_ensemble import PIPELINE, Ensemble
+from tests.narrow_explain import Explain
 from tests.radiographs import write_xray
 
 
@@ -43,8 +44,25 @@ def test_it_has_the_size_of_the_stored_image_and_the_values_of_the_map_in_8_bits
     assert not (folder / "challenge-map.png").exists()
 
 
+def test_the_explaining_cascade_keeps_to_the_limits_of_its_source(tmp_path, monkeypatch):
+    pixels = (1600 * (np.indices((260, 333)).sum(axis=0) % 101) / 100).astype(np.uint16)
+    pixels[100:160, 80:110] = 4000
+    image, weights = write_xray(tmp_path / "xray.dcm", pixels), Explain(tmp_path / "explain").stand_in(monkeypatch)
+    arguments = (image, "--pipeline", "opacity-explain", "--weights", weights, "--out", tmp_path / "out")
+    done = invoke(*arguments, "--challenge-map")
+    assert done.exit_code == 0, done.output
+    _, folder = findings_in(tmp_path / "out")
+    with Image.open(folder / "challenge-map.png") as png:
+        values = np.asarray(png)
+    assert values.shape == (260, 333)
+    assert (values[130, 95], values[60, 95], values[0, 0]) == (245, 10, 1)
+    assert set(np.unique(values[values > 1])) <= set(range(10, 246))
+
+
 def test_a_pipeline_without_one_refuses_and_names_those_that_have_one(tmp_path):
     done = invoke(tmp_path, "--pipeline", "lung-fields", "--out", tmp_path / "out", "--challenge-map")
     assert done.exit_code == 2
-    assert "lung-fields makes no such map; pipelines that do: opacity-ensemble" in " ".join(done.output.split())
+    assert "lung-fields makes no such map; pipelines that do: opacity-ensemble, opacity-explain" in " ".join(
+        done.output.split()
+    )
     assert not (tmp_path / "out").exists()

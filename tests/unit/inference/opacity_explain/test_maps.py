@@ -9,10 +9,10 @@ SHAPE = (100, 60)
 
 
 def test_both_maps_of_a_lung_count_by_their_weights_where_the_box_lies():
-    whole = np.zeros((50, 30), dtype=np.float32)
-    whole[:, 15:] = 0.8  # the image's right half
+    whole = np.zeros(SHAPE, dtype=np.float32)
+    whole[:, 30:] = 0.8
     own = np.full((40, 20), 0.4, dtype=np.float32)
-    found = blended(whole, own, np.s_[10:90, 20:40], SHAPE, weight=0.25)
+    found = blended(whole, own, np.s_[10:90, 20:40], weight=0.25)
     assert found.shape == (80, 20)
     assert found[40, 4] == pytest.approx(0.25 * 0.4)
     assert found[40, 15] == pytest.approx(0.25 * 0.4 + 0.75 * 0.8)
