@@ -34,8 +34,7 @@ class Brightest(nn.Module):
         self.backbone = _Shown()
         self.roi_heads = _Heads(classes)
 
-    def rpn(self, images: ImageList, features: dict[str, Tensor]) -> tuple[list[Tensor], dict[str, Tensor]]:
-        del features
+    def rpn(self, images: ImageList, *_: object) -> tuple[list[Tensor], dict[str, Tensor]]:
         return [torch.tensor([[0.0, 0.0, size[1], size[0]]]) for size in images.image_sizes], {}
 
 
@@ -52,7 +51,7 @@ class _Heads(nn.Module):
         self.box_predictor.cls_score.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(
-        self, features: dict[str, Tensor], proposals: list[Tensor], sizes: list[tuple[int, int]]
+        self, features: dict[str, Tensor], proposals: list[Tensor], sizes: list[tuple[int, int]], *_: object
     ) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
         del proposals
         certain = self.box_predictor.cls_score.bias.sigmoid()

@@ -9,7 +9,8 @@ References
 Ren et al., NeurIPS 2015, arXiv:1506.01497 (Faster R-CNN); Lin et al., CVPR 2017, arXiv:1612.03144 (FPN).
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from inference.networks.answers import Answers, Floats
 from inference.resident import resident
 from inference.upright import Rectangle
 from inference.weights import Verified
-from inference.weights.loading import load_network, read_state
+from inference.weights.loading import fit, read_state
 
 LEAST_CERTAINTY = 0.05
 """Of a box; of others the network says nothing."""
@@ -40,6 +41,10 @@ _REDUCTION = 32
 _STAGES, _FIRST = 4, 64
 _RUNNING_EPS = 1e-5
 _COUNTED = ".num_batches_tracked"
+_RENAMED = (
+    (re.compile(r"^(backbone\.fpn\.(?:inner|layer)_blocks\.\d)\.(weight|bias)$"), r"\1.0.\2"),
+    (re.compile(r"^(rpn\.head\.conv)\.(weight|bias)$"), r"\1.0.0.\2"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +63,10 @@ class Widths:
         Sides of the boxes that it starts from, in its pixels.
     shorter, longer : int
         An image is brought to this shorter side, or to that longer one where it would exceed it.
+    proposals : tuple of 2 int
+        Places of each level that are looked at closer, and of all of them: while it learns, and else.
+    sampled : tuple of 2 int
+        Anchors and places of an image that it learns from.
     """
 
     blocks: tuple[int, ...] = (3, 4, 6, 3)
@@ -67,6 +76,8 @@ class Widths:
     anchors: tuple[int, ...] = (32, 64, 128, 256, 512)
     shorter: int = 800
     longer: int = 1333
+    proposals: tuple[int, int] = (2000, 1000)
+    sampled: tuple[int, int] = (256, 512)
 
     def size(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return the rows and columns that an image is brought to, its proportions kept."""
@@ -147,6 +158,12 @@ class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
             rpn_anchor_generator=AnchorGenerator(
                 tuple((side,) for side in widths.anchors), ((0.5, 1.0, 2.0),) * len(widths.anchors)
             ),
+            rpn_pre_nms_top_n_train=widths.proposals[0],
+            rpn_post_nms_top_n_train=widths.proposals[0],
+            rpn_pre_nms_top_n_test=widths.proposals[1],
+            rpn_post_nms_top_n_test=widths.proposals[1],
+            rpn_batch_size_per_image=widths.sampled[0],
+            box_batch_size_per_image=widths.sampled[1],
             box_roi_pool=pool,
             box_head=TwoMLPHead(widths.pyramid * 7 * 7, widths.head),
             box_predictor=FastRCNNPredictor(widths.head, classes),
@@ -181,7 +198,7 @@ def boxes(
     run = Batches(lambda on: partial(_found, _resident(weights, on, overlap), images), device=device, batch=_BATCH)
     for numbers in _alike(images):
         for number, rows in zip(numbers, run(torch.tensor(numbers)).numpy(), strict=True):
-            found[number] = tuple(_box(row, weights.outputs) for row in rows if row[-1] > 0)
+            found[number] = _named(rows, weights.outputs)
     return Answers(each=tuple(found), parameters=run.parameters, warnings=run.warnings)
 
 
@@ -197,33 +214,70 @@ def _resident(weights: Verified, device: str, overlap: float) -> BoxNet:
 
 
 def _network(weights: Verified, overlap: float) -> BoxNet:
-    state = read_state(weights)
+    state = names_of_today(read_state(weights))
     has_running = any(name.endswith(_COUNTED) for name in state)
-
-    def build() -> BoxNet:
-        return BoxNet(len(weights.outputs), R50, eps=_RUNNING_EPS if has_running else 0.0, overlap=overlap)
-
-    return load_network(weights, build, ignore=lambda name: name.endswith(_COUNTED))
+    network = BoxNet(len(weights.outputs), R50, eps=_RUNNING_EPS if has_running else 0.0, overlap=overlap)
+    fit(network, {name: value for name, value in state.items() if not name.endswith(_COUNTED)}, weights)
+    return network
 
 
-def _found(network: BoxNet, images: Sequence[Floats], numbers: Tensor) -> Tensor:
-    """Return boxes of the images with these numbers, shape (n, MOST_BOXES, 6): edges, class, certainty; else 0.
+def names_of_today(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of torchvision before 0.14, such as those from COCO, under the names that they have now."""
+    renamed = {}
+    for name, value in state.items():
+        for old, new in _RENAMED:
+            name = old.sub(new, name)  # noqa: PLW2901 - step by step
+        renamed[name] = value
+    return renamed
+
+
+def looked_at(
+    network: BoxNet, images: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]] | None = None
+) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+    """Return the boxes of images, or the losses of a network that learns.
 
     As `FasterRCNN` itself goes, but that only the backbone is computed in fewer bits: edges in bfloat16 have three
     digits.
+
+    Parameters
+    ----------
+    network : BoxNet
+        In evaluation mode, or in training mode with targets.
+    images : sequence of Tensor, shape (rows, columns)
+        In [0, 1], each of the size that `Widths.size` gives.
+    targets : sequence of Mapping of Tensor, optional
+        ``boxes``, shape (n, 4), and ``labels``, shape (n,), as torchvision wants them.
     """
-    grey = [torch.from_numpy(images[number]).to(numbers.device) for number in numbers.tolist()]
-    seen, _ = network.transform([image.expand(3, -1, -1) for image in grey])
-    features = network.backbone(seen.tensors.to(memory_format=torch.channels_last))
-    with torch.autocast(numbers.device.type, enabled=False):
+    shown, wanted = network.transform([image.expand(3, -1, -1) for image in images], targets)
+    features = network.backbone(shown.tensors.to(memory_format=torch.channels_last))
+    with torch.autocast(shown.tensors.device.type, enabled=False):
         features = {level: values.float() for level, values in features.items()}
-        proposals, _ = network.rpn(seen, features)
-        found, _ = network.roi_heads(features, proposals, seen.image_sizes)
+        proposals, losses = network.rpn(shown, features, wanted)
+        found, others = network.roi_heads(features, proposals, shown.image_sizes, wanted)
+    return found, {**losses, **others}
+
+
+def found_on(network: BoxNet, image: Floats, outputs: Sequence[str]) -> tuple[NetworkBox, ...]:
+    """Return what a network in evaluation mode finds on an image, shape (rows, columns), as `boxes` does."""
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        rows = _found(network, [image], torch.tensor([0], device=device))[0]
+    return _named(rows.cpu().numpy(), outputs)
+
+
+def _found(network: BoxNet, images: Sequence[Floats], numbers: Tensor) -> Tensor:
+    """Return boxes of the images with these numbers, shape (n, MOST_BOXES, 6): edges, class, certainty; else 0."""
+    shown = [torch.from_numpy(images[number]).to(numbers.device) for number in numbers.tolist()]
+    found, _ = looked_at(network, shown)
     rows = torch.zeros((len(found), MOST_BOXES, 6), device=numbers.device)
     for row, one in zip(rows, found, strict=True):
         said = torch.cat([one["boxes"], one["labels"][:, None].float(), one["scores"][:, None]], dim=1)
         row[: len(said)] = said
     return rows
+
+
+def _named(rows: Floats, outputs: Sequence[str]) -> tuple[NetworkBox, ...]:
+    return tuple(_box(row, outputs) for row in rows if row[-1] > 0)
 
 
 def _box(row: Floats, outputs: Sequence[str]) -> NetworkBox:

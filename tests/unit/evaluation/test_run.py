@@ -89,10 +89,10 @@ class Boxer:
 
     card = CARD
 
-    def accepts(self, source):
+    def accepts(self, _source):
         return None
 
-    def __call__(self, source, device):
+    def __call__(self, source, device):  # noqa: ARG002 - as it is called
         typical = Code("TYPICAL", "99TEST", "Typical appearance")
         box = FoundBox(label="box 1", finding=typical, left=2, top=4, right=10, bottom=8, certainty=0.8)
         algorithm = Algorithm(name="boxer", version="1")

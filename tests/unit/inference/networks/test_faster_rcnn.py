@@ -11,7 +11,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from inference import compute, resident
 from inference.networks import faster_rcnn
-from inference.networks.faster_rcnn import R50, BoxNet, Widths, boxes
+from inference.networks.faster_rcnn import R50, BoxNet, Widths, boxes, found_on, looked_at
 from inference.opacity_boxes.appearances import checked
 from inference.opacity_boxes.choice import overlap
 from inference.weights import WrongWeightsError, manifest
@@ -180,3 +180,33 @@ def test_classes_that_nobody_knows_and_a_background_that_is_not_first_are_refuse
     with pytest.raises(WrongWeightsError, match=said):
         checked(replace(narrow, outputs=outputs))
     assert checked(narrow) == CLASSES
+
+
+def test_weights_of_an_older_torchvision_are_the_same_network(stored, monkeypatch, shown):
+    monkeypatch.setattr(faster_rcnn, "R50", NARROW)
+    network = made(eps=0.0)
+    old = {_old_name(name): value for name, value in network.state_dict().items()}
+    assert len(old.keys() - network.state_dict().keys()) == 18
+    theirs = BoxNet(len(CLASSES), NARROW)
+    theirs.load_state_dict(old)  # torchvision renames what it wrote before
+    assert all(torch.equal(theirs.state_dict()[name], value) for name, value in network.state_dict().items())
+    (found,) = boxes(stored(SLOT, old), shown[:1], "cpu", overlap=0.5).each
+    check_alike(found, found_on(network, shown[0], CLASSES))
+
+
+def _old_name(name):
+    for new, old in (("_blocks.0.0.", "_blocks.0."), ("_blocks.1.0.", "_blocks.1."), ("head.conv.0.0.", "head.conv.")):
+        name = name.replace(new, old)
+    return name.replace("_blocks.2.0.", "_blocks.2.").replace("_blocks.3.0.", "_blocks.3.")
+
+
+def test_losses_of_a_network_that_learns_are_torchvisions_own(shown):
+    network = made(eps=0.0).train()
+    images = [torch.from_numpy(image) for image in shown[:2]]
+    targets = [{"boxes": torch.tensor([[10.0, 20, 60, 70]]), "labels": torch.tensor([2])}] * 2
+    said = []
+    for learn in (looked_at, lambda net, grey, wanted: ((), net([one.expand(3, -1, -1) for one in grey], wanted))):
+        torch.manual_seed(1)
+        said.append({name: float(value) for name, value in learn(network, images, targets)[1].items()})
+    assert said[0] == pytest.approx(said[1], rel=1e-5)
+    assert set(said[0]) == {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg"}

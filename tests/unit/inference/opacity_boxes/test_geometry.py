@@ -15,8 +15,8 @@ from inference.frontal import FrontalCheck
 from inference.frontal_lungs import FrontalLungs
 from inference.opacity_boxes import prepared
 from tests.narrow_boxes import PIPELINE, Boxes
+from tests.planted_xrays import ORIENTATIONS
 from tests.radiographs import chest_pixels, write_xray
-from tests.unit.inference.opacity_ensemble.test_geometry import ORIENTATIONS
 
 OFF = 0.15
 """Of a pixel of the network, that an edge may be off."""
