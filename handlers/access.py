@@ -17,7 +17,7 @@ from handlers import passcodes
 from handlers.callers import AllowedCaller, Caller, Network, holds, is_this_machine, shown
 from handlers.refusals import Reason, Refusals
 
-_PERMANENT, _SERVICE_USER = 1, 1
+_PERMANENT, _SERVICE_USER, _ACSE = 1, 1, 2
 _NO_REASON, _APPLICATION_CONTEXT, _CALLING_AE_TITLE = 1, 2, 3
 _USERNAME, _USERNAME_AND_PASSCODE = 1, 2
 _NOBODYS = passcodes.hashed(b"")
@@ -31,7 +31,8 @@ class Refusal:
     reason: Reason
     why: str
     diagnostic: int = _NO_REASON
-    """Of the A-ASSOCIATE-RJ; source and result are the service user and permanent (PS3.8 table 9-21)."""
+    source: int = _SERVICE_USER
+    """Both of the A-ASSOCIATE-RJ, whose result is permanent (PS3.8 table 9-21)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +99,10 @@ class Policy:
         if user is None:
             if not self.requires_user:
                 return None
-            return Refusal(
-                Reason.USER, "it names no user, which dicom.require_user_identity asks for; have it name one"
-            )
+            return _of_no_user("it names no user, which dicom.require_user_identity asks for; have it name one")
         if not self.users or self._is_known(user):
             return None
-        return Refusal(Reason.USER, "its user or passcode is not one of [dicom.users]; `opacity-node hash-passcode`")
+        return _of_no_user("its user or passcode is not one of [dicom.users]; `opacity-node hash-passcode`")
 
     def _is_known(self, user: UserIdentityNegotiation) -> bool:
         """Say whether a user is one of ours; tickets and tokens (types 3 to 5) we cannot check."""
@@ -145,13 +144,18 @@ class Access:
         refusal = _of_application(association.requestor.primitive) or self._policy.refusal(caller)
         if refusal is not None:
             self._refusals.add(refusal.reason, f"rejected an association of {caller}: {refusal.why}")
-            association.acse.send_reject(_PERMANENT, _SERVICE_USER, refusal.diagnostic)
+            association.acse.send_reject(_PERMANENT, refusal.source, refusal.diagnostic)
             association.kill()
         elif self._policy.users and caller.user is not None and caller.user.positive_response_requested:
             # Empty for names and passcodes (PS3.7 table D.3-15); pynetdicom itself answers for tickets only.
             confirmed = UserIdentityNegotiation()
             confirmed.server_response = b""
             association.acceptor.add_negotiation_item(confirmed)
+
+
+def _of_no_user(why: str) -> Refusal:
+    """Return a refusal as PS3.7 D.3.3.7 has it: of the provider's ACSE, whoever looks at users."""
+    return Refusal(Reason.USER, why, source=_ACSE)
 
 
 def _of_application(request: Any) -> Refusal | None:  # noqa: ANN401 - pynetdicom's type of it has no types of its own

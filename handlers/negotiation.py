@@ -18,7 +18,7 @@ from handlers.identifier import SOP_CLASSES
 
 _LEVEL_2_FULL, _SIGNATURES_PRESERVED, _NO_COERCION = 2, 3, 0
 _STORAGE_INFORMATION = bytes([_LEVEL_2_FULL, 0, _SIGNATURES_PRESERVED, 0, _NO_COERCION, 0])
-"""Every attribute is kept, private ones too; what is sent comes back bit by bit (PS3.4 table B.3-2)."""
+"""Every attribute is kept, private ones too; what is sent comes back bit by bit (PS3.4 B.3.1)."""
 _RELATIONAL = bytes([1, 0, 0, 0, 0])
 """Unique keys of the levels above may be left out; dates and times are matched apart, names as they are written, time
 zones as they are, and enhanced images not converted (PS3.4 table C.5-1; of retrievals the first byte)."""

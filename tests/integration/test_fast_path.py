@@ -205,6 +205,14 @@ def test_an_echo_between_two_instances_is_answered_by_pynetdicom(line, storage):
     assert set(stored(storage)) == {"1.2.3.1", "1.2.3.2"}
 
 
+def test_a_response_that_nobody_waits_for_is_passed_over_and_stores_nothing(line, storage):
+    of_request = store_elements(b"1.2.3.1")
+    of_request[1] = element(0, 0x0100, bytes.fromhex("0180"))
+    line.send(pdu(DATA, value(1, LAST_COMMAND, command(of_request))), pdu(DATA, value(1, LAST_DATA, instance()[1])))
+    assert store(line, 2) == SUCCESS
+    assert set(stored(storage)) == {"1.2.3.2"}
+
+
 def test_an_echo_in_the_same_pdu_as_an_instance_is_answered_too(line):
     command_set, data_set = instance()
     values = (

@@ -133,6 +133,7 @@ def test_a_user_that_is_named_must_be_ours(given_user, let_in):
 def test_where_a_user_is_required_nobody_comes_without():
     held = policy(users=USERS, requires_user=True)
     assert reason(held, caller()) is Reason.USER
+    assert (held.refusal(caller()).source, held.refusal(caller()).diagnostic) == (2, 1)
     assert held.refusal(caller(user=user(1, "guest"))) is None
 
 
