@@ -87,7 +87,6 @@ class Server:
             (evt.EVT_REQUESTED, self._access.requested),
             (evt.EVT_ACCEPTED, associations.accepted),
             (evt.EVT_C_ECHO, handle_echo),
-            (evt.EVT_C_STORE),
             (evt.EVT_N_EVENT_REPORT, commitment),
             (evt.EVT_N_ACTION, requests),
             (evt.EVT_RELEASED, associations.ended),
