@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from inference import resident
-from inference.networks import explained
+from inference.networks import encoders, explained
 from inference.networks.encoders import ARCHITECTURES, Backbone, Channels, Features
 from inference.weights import manifest
 from node.installation import Installation
@@ -52,11 +52,15 @@ class Bright(nn.Module):
         return score
 
 
+CHANNELS = Channels(taps=(1,), first_reduction=2, deepest=1)
+
+
 class BrightDecoder(nn.Module):
     """In place of a decoder: a bright place is opacity."""
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, channels: Channels = CHANNELS) -> None:
         super().__init__()
+        self.channels = channels
         self.head = nn.Conv2d(1, 1, 1)
 
     def forward(self, found: Features) -> Tensor:
@@ -131,8 +135,8 @@ class Explain:
     def stand_in(self, monkeypatch: pytest.MonkeyPatch) -> Path:
         """Have the loaders build these networks; return the weights folder."""
         resident.release_all()
-        monkeypatch.setattr(explained, "encoder", Bright)
-        monkeypatch.setattr(explained, "channels", lambda _: Channels(taps=(1,), first_reduction=2, deepest=1))
+        monkeypatch.setattr(encoders, "encoder", Bright)
+        monkeypatch.setattr(explained, "channels", lambda _: CHANNELS)
         monkeypatch.setattr(explained, "MapDecoder", BrightDecoder)
         monkeypatch.setattr(explained, "LungUNet", Fields)
         return self.weights

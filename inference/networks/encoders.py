@@ -21,6 +21,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from inference.weights import Verified
+from inference.weights.loading import load_network
+
 SIDE = 512
 """Rows and columns of a whole image."""
 LUNG = (512, 320)
@@ -91,6 +94,11 @@ def encoder(architecture: str) -> nn.Module:
     """
     network: nn.Module = timm.create_model(architecture, pretrained=False, in_chans=1, num_classes=1)
     return network
+
+
+def load_encoder(weights: Verified, architecture: str) -> nn.Module:
+    """Make a classifier or a regressor, and give it verified weights; raises as `load_network`."""
+    return load_network(weights, lambda: encoder(architecture))
 
 
 def features(network: nn.Module, images: Tensor) -> Features:

@@ -16,7 +16,16 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from inference.networks.answers import Answers, Floats, answers
-from inference.networks.encoders import ARCHITECTURES, Backbone, Channels, Features, channels, encoder, features, score
+from inference.networks.encoders import (
+    ARCHITECTURES,
+    Backbone,
+    Channels,
+    Features,
+    channels,
+    features,
+    load_encoder,
+    score,
+)
 from inference.networks.lung_unet import LungUNet
 from inference.networks.map_decoder import MapDecoder
 from inference.resident import resident
@@ -101,9 +110,8 @@ def mapped(weights: Verified, backbone: Backbone, seen: Sequence[Scored], device
     Answers of ndarray of float32, shape (rows / 2, columns / 2)
         In [0, 1].
     """
-    tapped = channels(ARCHITECTURES[backbone])
     return answers(
-        lambda on: partial(_map, _decoder(weights, on, tapped), tapped, seen[0].size),
+        lambda on: partial(_map, _decoder(weights, on, ARCHITECTURES[backbone]), seen[0].size),
         [one.known for one in seen],
         lambda _, values: values[0],
         device=device,
@@ -129,8 +137,8 @@ def _row(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([said[:, None], *(known.flatten(1) for known in (*found.taps, found.deepest))], dim=1)
 
 
-def _map(decoder: MapDecoder, tapped: Channels, size: tuple[int, int], rows: Tensor) -> Tensor:
-    logits: Tensor = decoder(_features(rows, tapped, size))
+def _map(decoder: MapDecoder, size: tuple[int, int], rows: Tensor) -> Tensor:
+    logits: Tensor = decoder(_features(rows, decoder.channels, size))
     return logits.float().sigmoid()
 
 
@@ -154,13 +162,16 @@ def _lungs(network: LungUNet, images: Tensor) -> Tensor:
 def _resident(weights: Verified, device: str, architecture: str) -> nn.Module:
     def make() -> nn.Module:
         # Depthwise convolutions take a quarter less time so on a CPU.
-        return load_network(weights, lambda: encoder(architecture)).to(memory_format=torch.channels_last)
+        return load_encoder(weights, architecture).to(memory_format=torch.channels_last)
 
     return resident((architecture, weights.sha256), device, make)
 
 
-def _decoder(weights: Verified, device: str, tapped: Channels) -> MapDecoder:
-    return resident(("MapDecoder", weights.sha256), device, lambda: load_network(weights, lambda: MapDecoder(tapped)))
+def _decoder(weights: Verified, device: str, architecture: str) -> MapDecoder:
+    def make() -> MapDecoder:
+        return load_network(weights, lambda: MapDecoder(channels(architecture)))
+
+    return resident(("MapDecoder", architecture, weights.sha256), device, make)
 
 
 def _lung_unet(weights: Verified) -> LungUNet:

@@ -29,6 +29,7 @@ class MapDecoder(nn.Module):
 
     def __init__(self, channels: Channels) -> None:
         super().__init__()
+        self.channels = channels
         beside = list(reversed(channels.taps))
         # ConvNeXt has nothing to set beside the last step.
         bare = [beside[-1] // 2] if channels.first_reduction > _REDUCTION else []

@@ -82,7 +82,7 @@ class InferenceTime:
     long_memory_mb : Mapping[str, float]
         Most resident memory on that, less weights, by pipeline, in float32.
     xrays : tuple of Rate
-        Of the opacity ensemble.
+        Of pipelines of X-rays.
     """
 
     machine: dict[str, str]

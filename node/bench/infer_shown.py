@@ -38,7 +38,7 @@ def show(report: InferenceTime) -> None:
 
 def _show_rate(rate: Rate) -> None:
     console.print(
-        f"opacity-ensemble in {rate.precision}: {rate.together_per_s:.3f} images/s of {rate.images} together, "
+        f"{rate.pipeline} in {rate.precision}: {rate.together_per_s:.3f} images/s of {rate.images} together, "
         f"{rate.alone_per_s:.3f} alone, {rate.naively_per_s:.3f} naively: {rate.faster:.2f} times as fast (processor "
         f"time {rate.faster_by_processor_time:.2f}), at most {max(rate.apart.values()):.1e} apart",
         highlight=False,

@@ -1,4 +1,4 @@
-"""The opacity ensemble: images a second, and those of the same networks called one after another."""
+"""Pipelines of X-rays: images a second, and those of the same networks called one after another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from node.bench import stand_ins
 from node.bench.limit import Limit
-from node.bench.xray_run import Run, Task, run
+from node.bench.xray_run import SIDES, Run, Task, run
 from phantom.cxr import make_radiograph
 from phantom.cxr_dicom import to_dataset
 from phantom.dicom import write
@@ -24,22 +24,25 @@ class Rate:
 
     Attributes
     ----------
+    pipeline : str
+        Of `node.bench.xray_run.SIDES`.
     precision : str
         What our networks computed in; those called naively in float32.
     images : int
-        That waited together; two places of each were refined.
+        That waited together.
     together_per_s, alone_per_s, naively_per_s : float
         All at once; one by itself; one after another, each network as its library shows.
     faster, faster_by_processor_time : float
         Together by naively.
     apart : Mapping[str, float]
-        By expert, how far what it says is from what it says naively at most, in [0, 1].
+        By network, how far what it says is from what it says naively at most, in [0, 1].
     parts : Mapping[str, float]
         Seconds of each network for all images, with what is done before and after it.
     shares : Mapping[str, float]
         Of the machine's measured rate of multiplying matrices, by network.
     """
 
+    pipeline: str
     precision: str
     images: int
     together_per_s: float
@@ -52,8 +55,8 @@ class Rate:
     shares: Mapping[str, float]
 
 
-def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) -> dict[str, Run]:
-    """Run both sides in turn.
+def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) -> dict[str, dict[str, Run]]:
+    """Run both sides of every pipeline in turn.
 
     Parameters
     ----------
@@ -68,17 +71,18 @@ def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) ->
 
     Returns
     -------
-    dict of Run
-        By precision of ours, and ``""`` for the naive one.
+    dict of dict of Run
+        By pipeline, and by precision of ours, ``""`` for the naive one.
     """
     weights = folder / "xray weights"
-    stand_ins.fill(weights, stand_ins.XRAY)
+    stand_ins.fill(weights, [name for names in stand_ins.XRAY.values() for name in names])
     phantoms = [make_radiograph(rows=_ROWS, columns=_COLUMNS, seed=seed) for seed in range(_IMAGES)]
     images = [to_dataset(one, uid_entropy=f"bench {number}") for number, one in enumerate(phantoms)]
     paths = tuple(write(folder / "xrays", images))
 
-    def task(precision: str) -> Task:
+    def task(pipeline: str, precision: str) -> Task:
         return Task(
+            pipeline=pipeline,
             is_naive=not precision,
             paths=paths,
             weights=weights,
@@ -87,21 +91,26 @@ def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) ->
             device=device,
         )
 
-    return {precision: run(task(precision)) for precision in ("", *precisions)}
+    return {name: {precision: run(task(name, precision)) for precision in ("", *precisions)} for name in SIDES}
 
 
-def rated(found: Mapping[str, Run], limits: Mapping[str, Limit], device: str) -> tuple[Rate, ...]:
-    """Compare ours with the naive run."""
-    naive = found[""]
-    return tuple(_rate(precision, ours, naive, limits, device) for precision, ours in found.items() if precision)
+def rated(found: Mapping[str, Mapping[str, Run]], limits: Mapping[str, Limit], device: str) -> tuple[Rate, ...]:
+    """Compare ours with the naive run of the same pipeline."""
+    return tuple(
+        _rate(pipeline, precision, ours, runs[""], limits=limits, device=device)
+        for pipeline, runs in found.items()
+        for precision, ours in runs.items()
+        if precision
+    )
 
 
-def _rate(precision: str, ours: Run, naive: Run, limits: Mapping[str, Limit], device: str) -> Rate:
+def _rate(pipeline: str, precision: str, ours: Run, naive: Run, *, limits: Mapping[str, Limit], device: str) -> Rate:
     def limit(network: str) -> Limit | None:
         is_float32 = device == "cpu" and network in _ALWAYS_FLOAT32_ON_CPU
         return limits.get("float32" if is_float32 else precision)
 
     return Rate(
+        pipeline=pipeline,
         precision=precision,
         images=_IMAGES,
         together_per_s=round(_IMAGES / ours.together.wall_s, 3),

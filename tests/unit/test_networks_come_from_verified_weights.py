@@ -21,6 +21,7 @@ MAKES_NONE = (  # what they do with arrays, and records
     "torchxrayvision.utils.",
     "torchxrayvision.datasets.",
     "inference.networks.answers.",
+    *(f"inference.networks.encoders.{name}" for name in ("Features", "features", "score")),
 )
 LOADERS = {"load_network", "load_predictor"}
 LOADS = {"load", "load_state_dict", "load_state_dict_from_url", "from_pretrained"}
@@ -35,6 +36,8 @@ BENCH = (
     "planted_lungs",
     "stand_in_nnunets",
     "stand_ins",
+    "xray_ensemble",
+    "xray_explain",
     "xray_naive",
     "xray_rates",
     "xray_run",

@@ -141,8 +141,9 @@ def test_a_rate_compares_all_images_together_with_naive_calls():
         )
 
     quick = Limit(gflop_per_s=400.0, gflop=LIMIT.gflop)
-    found = {"": run(30, [0.5, 0.25]), "bfloat16": run(10, [0.5, 0.5])}
+    found = {"opacity-ensemble": {"": run(30, [0.5, 0.25]), "bfloat16": run(10, [0.5, 0.5])}}
     (rate,) = xray_rates.rated(found, {"float32": LIMIT, "bfloat16": quick}, "cpu")
+    assert rate.pipeline == "opacity-ensemble"
     assert (rate.faster, rate.faster_by_processor_time, rate.apart) == (3.0, 3.0, {"ConvNeXt": 0.25})
     assert (rate.together_per_s, rate.alone_per_s, rate.naively_per_s) == (0.2, 0.2, 0.067)
     assert rate.shares == {"ConvNeXt": 0.2, "nnU-Net 336": 0.6}  # ConvNeXt is computed in float32 on a CPU
