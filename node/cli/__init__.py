@@ -16,6 +16,7 @@ from node.cli import (  # noqa: F401 - each registers its commands
     studies,
     tools,
     training,
+    training_boxes,
     training_explain,
 )
 from node.cli.entry import app

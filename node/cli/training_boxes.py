@@ -1,0 +1,82 @@
+"""Weights of `opacity-boxes` from a site's own images: ``train opacity-boxes``."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from node.cli.offline import check_device
+from node.cli.training import (
+    BatchOption,
+    DataOption,
+    DeviceOption,
+    EpochsOption,
+    FoldOption,
+    FoldsOption,
+    LicenceOption,
+    OutOption,
+    PrecisionOption,
+    RateOption,
+    SeedOption,
+    WeightsOption,
+    WorkersOption,
+    given,
+    need_lightning,
+    show,
+    told,
+    train_app,
+    weights_in,
+)
+from node.console import errors
+
+
+@train_app.command("opacity-boxes")
+def opacity_boxes(
+    data: DataOption,
+    out: OutOption,
+    weights: WeightsOption = None,
+    start: Annotated[
+        Literal["coco", "nothing"],
+        typer.Option("--start", help="coco: of the slot fasterrcnn-coco, its head replaced."),
+    ] = "coco",
+    epochs: EpochsOption = None,
+    batch: BatchOption = None,
+    learning_rate: RateOption = None,
+    momentum: Annotated[float | None, typer.Option("--momentum", min=0, max=1)] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay", min=0)] = None,
+    folds: FoldsOption = 5,
+    fold: FoldOption = 1,
+    seed: SeedOption = 20,
+    precision: PrecisionOption = "32-true",
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 0,
+    licence: LicenceOption = "not stated",
+) -> None:
+    """Boxes round opacity on X-ray: Faster R-CNN, by the numbers of its authors. Wants SIIM's classes of boxes."""
+    check_device(device)
+    need_lightning()
+    with told():
+        from training.loop.plan import Precision
+        from training.opacity_boxes.recipe import How, Sources, make
+
+        how = How(
+            changed=given(
+                epochs=epochs,
+                batch=batch,
+                learning_rate=learning_rate,
+                momentum=momentum,
+                weight_decay=weight_decay,
+            ),
+            common={
+                "seed": seed,
+                "folds": folds,
+                "fold": fold,
+                "precision": Precision(precision),
+                "device": device,
+                "workers": workers,
+                "licence": licence,
+                "is_shown": errors.is_terminal,
+            },
+        )
+        folder = None if start == "nothing" else weights_in(weights)
+        card = make(Sources(data=data, out=out, weights=folder), how)
+        show({name: card[name] for name in ("slot", "file", "sha256", "data", "held_out_fold")})
