@@ -10,6 +10,7 @@ from highdicom.color import CIELabColor
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from dicom_out.codes import CERTAINTY_OF_FINDING
 from dicom_out.resampling import resampled
 from inference.findings import Measurement, Region
 from tests.viewers import pixels
@@ -51,6 +52,21 @@ def report(viewer: Viewer, exhibit: Exhibit) -> dict[str, float]:
         followed[region.label] = pixels.share_near(drawn, border, tolerance=view.placement.scale + 2)
         said = written(region.measurements[0])
         assert any(said in label for label in viewer.labels()), (said, viewer.labels())
+    return followed | _boxes(viewer, exhibit)
+
+
+def _boxes(viewer: Viewer, exhibit: Exhibit) -> dict[str, float]:
+    """Return how much of the edges of each box has a line along it."""
+    followed = {}
+    for box in exhibit.findings.boxes or ():
+        view = _turn_to(viewer, exhibit, 0)
+        within = np.zeros(exhibit.size, dtype=bool)
+        within[round(box.top) : round(box.bottom), round(box.left) : round(box.right)] = True
+        border = view.placement.place(pixels.border(within))
+        drawn = pixels.coloured(view.picture)
+        followed[box.label] = pixels.share_near(drawn, border, tolerance=view.placement.scale + 2)
+        said = f"{CERTAINTY_OF_FINDING.meaning}: {100 * box.certainty:.2f} %"
+        assert any(said in label for label in viewer.labels()), (said, viewer.labels())
     return followed
 
 
@@ -58,7 +74,7 @@ def headlines(viewer: Viewer, exhibit: Exhibit) -> None:
     """Check that what is said first of the whole series or image is listed on the slice that shows most, with units."""
     findings = exhibit.findings
     areas = [np.count_nonzero(region.mask, axis=(1, 2)) for region in _marked(findings.regions)]
-    _turn_to(viewer, exhibit, int(np.sum(areas, axis=0).argmax()))
+    _turn_to(viewer, exhibit, int(np.sum(areas, axis=0).argmax()) if areas else 0)
     for measurement in findings.measurements[: findings.headlines]:
         said = written(measurement)
         assert any(said in label for label in viewer.labels()), (said, viewer.labels())

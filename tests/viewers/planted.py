@@ -18,13 +18,16 @@ from phantom.cxr import RadiographPhantom
 from phantom.cxr_dicom import to_dataset
 from phantom.dicom import write, write_study
 from tests import severity
+from tests.narrow_boxes import PIPELINE as BOXES
+from tests.narrow_boxes import Boxes
 from tests.narrow_ensemble import PIPELINE as ENSEMBLE
 from tests.narrow_ensemble import Ensemble
 from tests.parity import ours, planting
 from tests.viewers.exhibits import Exhibit, of_pipeline
 
 BALAITOUS, SEVERITY = "balaitous", "ct-severity"
-PIPELINES = (BALAITOUS, SEVERITY, ENSEMBLE)
+WITH_REGIONS = (BALAITOUS, SEVERITY, ENSEMBLE)
+PIPELINES = (*WITH_REGIONS, BOXES)
 _DARKENED, _BRIGHT = 0.55, 4000
 """What of a radiograph's 12 bits is left to all else, and what opacity gets: the networks mark what is bright."""
 
@@ -57,6 +60,14 @@ def opacity_ensemble(folder: Path, phantom: RadiographPhantom, *, maps: Collecti
     with _planting() as patch:
         weights = Ensemble(folder / "networks").stand_in(patch)
         return of_pipeline(folder, sources, ENSEMBLE, maps=maps, planted=weights)
+
+
+def opacity_boxes(folder: Path, phantom: RadiographPhantom) -> Exhibit:
+    """Box what is brighter than half of a radiograph."""
+    sources = write(folder, [to_dataset(phantom, uid_entropy=BOXES, patient_id=BOXES)])
+    with _planting() as patch:
+        weights = Boxes(folder / "networks", typical_appearance=0.9).stand_in(patch)
+        return of_pipeline(folder, sources, BOXES, planted=weights)
 
 
 @contextmanager

@@ -31,7 +31,9 @@ def test_a_map_colours_what_it_marks(ohif: Gallery, name: str):
         assert viewer.errors == []
 
 
-@pytest.mark.parametrize(("name", "segmentation"), [(name, 0) for name in planted.PIPELINES] + [(planted.ENSEMBLE, 1)])
+@pytest.mark.parametrize(
+    ("name", "segmentation"), [(name, 0) for name in planted.WITH_REGIONS] + [(planted.ENSEMBLE, 1)]
+)
 def test_regions_of_planted_weights_are_drawn_on_their_masks(ohif: Gallery, name: str, segmentation: int):
     exhibit = ohif.exhibits[name]
     dataset = exhibit.of(ResultKind.SEG)[segmentation]
