@@ -29,6 +29,10 @@ class Numbers:
         Share of images that are mirrored; ours, as the source tells no more than that it augments.
     brighter : float
         How far greys are stretched and lifted at most; ours.
+    one_cycle : bool
+        Whether the rate rises to its value and falls again, as a network without a start needs it; the source's stays.
+    steepest : float or None
+        Length to which longer gradients are cut, for the same reason; the source tells of none.
     """
 
     learning_rate: float = 1e-4
@@ -42,6 +46,8 @@ class Numbers:
     batch: int = 4
     flipped: float = 0.5
     brighter: float = 0.1
+    one_cycle: bool = False
+    steepest: float | None = None
 
     def loss(self, said: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of torchvision's losses."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from evaluation.boxes import Box, class_name
 from evaluation.judging import Settings
@@ -20,6 +22,7 @@ from inference.opacity_boxes.options import SETTINGS, Options
 from inference.opacity_boxes.prepared import Prepared, prepared
 from inference.upright import Rectangle
 from inference.weights import manifest
+from training.errors import TrainingError
 from training.images.labelled import LabelledImage, Read
 from training.loop.task import Start, Task
 from training.opacity_boxes.numbers import Numbers
@@ -119,12 +122,19 @@ class BoxesTask(Task[LabelledImage]):
         """Return the source's sum, and torchvision's four losses."""
         images, targets = batch
         _, said = looked_at(network, images, targets)  # type: ignore[arg-type]  # it is the one that was made
-        return {"loss": self._made.numbers.loss(said), **said}
+        loss = self._made.numbers.loss(said)
+        if not torch.isfinite(loss):
+            raise TrainingError("The loss is no number any more: begin anew with a lower --learning-rate.")
+        return {"loss": loss, **said}
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
         """Stochastic gradient descent."""
+        return _Descent(parameters, self._made.numbers)
+
+    def schedule(self, optimizer: Optimizer, *, steps: int, epochs: int) -> LRScheduler | None:
+        """Leave the rate as it is, or let it rise and fall once."""
         numbers = self._made.numbers
-        return SGD(parameters, lr=numbers.learning_rate, momentum=numbers.momentum, weight_decay=numbers.weight_decay)
+        return OneCycleLR(optimizer, numbers.learning_rate, steps * epochs) if numbers.one_cycle else None
 
     def judged(self, network: nn.Module, number: int, device: str) -> Row:  # noqa: ARG002 - the network lies there
         """Compare boxes and score with the truth, on the stored pixels, as the pipeline finds them."""
@@ -153,6 +163,23 @@ class BoxesTask(Task[LabelledImage]):
             boxes = torch.stack([columns - boxes[:, 2], boxes[:, 1], columns - boxes[:, 0], boxes[:, 3]], dim=1)
         stretched, lifted = (numbers.brighter * (2 * float(value) - 1) for value in torch.rand(2))
         return (pixels * (1 + stretched) + lifted).clamp(0, 1), boxes
+
+
+class _Descent(SGD):
+    """Stochastic gradient descent that goes down no steeper than it may."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], numbers: Numbers) -> None:
+        super().__init__(
+            parameters, lr=numbers.learning_rate, momentum=numbers.momentum, weight_decay=numbers.weight_decay
+        )
+        self._steepest = numbers.steepest
+
+    def step(self, closure: Any = None) -> Any:  # noqa: ANN401 - torch's
+        loss = closure() if closure else None  # lightning computes the gradients in it
+        if self._steepest is not None:
+            clip_grad_norm_([value for group in self.param_groups for value in group["params"]], self._steepest)
+        super().step()
+        return loss
 
 
 def output_names(example: LabelledImage) -> Iterator[str]:
