@@ -22,11 +22,13 @@ from tests.narrow_boxes import PIPELINE as BOXES
 from tests.narrow_boxes import Boxes
 from tests.narrow_ensemble import PIPELINE as ENSEMBLE
 from tests.narrow_ensemble import Ensemble
+from tests.narrow_explain import PIPELINE as EXPLAIN
+from tests.narrow_explain import Explain
 from tests.parity import ours, planting
 from tests.viewers.exhibits import Exhibit, of_pipeline
 
 BALAITOUS, SEVERITY = "balaitous", "ct-severity"
-WITH_REGIONS = (BALAITOUS, SEVERITY, ENSEMBLE)
+WITH_REGIONS = (BALAITOUS, SEVERITY, ENSEMBLE, EXPLAIN)
 PIPELINES = (*WITH_REGIONS, BOXES)
 _DARKENED, _BRIGHT = 0.55, 4000
 """What of a radiograph's 12 bits is left to all else, and what opacity gets: the networks mark what is bright."""
@@ -54,12 +56,18 @@ def ct_severity(folder: Path, chest: ChestPhantom, *, maps: Collection[ResultKin
 
 def opacity_ensemble(folder: Path, phantom: RadiographPhantom, *, maps: Collection[ResultKind] = ()) -> Exhibit:
     """Map the brightest place of a radiograph."""
-    pixels = np.where(phantom.opacity, _BRIGHT, _DARKENED * phantom.pixels).astype(np.uint16)
-    shown = replace(phantom, pixels=pixels)
-    sources = write(folder, [to_dataset(shown, uid_entropy=ENSEMBLE, patient_id=ENSEMBLE)])
+    sources = _with_bright_opacity(folder, phantom, ENSEMBLE)
     with _planting() as patch:
         weights = Ensemble(folder / "networks").stand_in(patch)
         return of_pipeline(folder, sources, ENSEMBLE, maps=maps, planted=weights)
+
+
+def opacity_explain(folder: Path, phantom: RadiographPhantom, *, maps: Collection[ResultKind] = ()) -> Exhibit:
+    """Map the brightest place of a radiograph on the right, and mark all of what is taken for the left lung."""
+    sources = _with_bright_opacity(folder, phantom, EXPLAIN)
+    with _planting() as patch:
+        weights = Explain(folder / "networks", extents={"right": (1.0, 0.0), "left": (0.0, 0.7)}).stand_in(patch)
+        return of_pipeline(folder, sources, EXPLAIN, maps=maps, planted=weights)
 
 
 def opacity_boxes(folder: Path, phantom: RadiographPhantom) -> Exhibit:
@@ -68,6 +76,11 @@ def opacity_boxes(folder: Path, phantom: RadiographPhantom) -> Exhibit:
     with _planting() as patch:
         weights = Boxes(folder / "networks", typical_appearance=0.9).stand_in(patch)
         return of_pipeline(folder, sources, BOXES, planted=weights)
+
+
+def _with_bright_opacity(folder: Path, phantom: RadiographPhantom, name: str) -> list[Path]:
+    pixels = np.where(phantom.opacity, _BRIGHT, _DARKENED * phantom.pixels).astype(np.uint16)
+    return write(folder, [to_dataset(replace(phantom, pixels=pixels), uid_entropy=name, patient_id=name)])
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def full(folder: Path) -> dict[str, Exhibit]:
         planted.BALAITOUS: planted.balaitous(folder / planted.BALAITOUS, chest),
         planted.SEVERITY: planted.ct_severity(folder / planted.SEVERITY, chest, maps=_MAPS),
         planted.ENSEMBLE: planted.opacity_ensemble(folder / planted.ENSEMBLE, phantom, maps=_MAPS),
+        planted.EXPLAIN: planted.opacity_explain(folder / planted.EXPLAIN, phantom, maps=_MAPS),
         planted.BOXES: planted.opacity_boxes(folder / planted.BOXES, phantom),
     }
 

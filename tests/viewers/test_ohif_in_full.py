@@ -32,7 +32,8 @@ def test_a_map_colours_what_it_marks(ohif: Gallery, name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "segmentation"), [(name, 0) for name in planted.WITH_REGIONS] + [(planted.ENSEMBLE, 1)]
+    ("name", "segmentation"),
+    [(name, 0) for name in planted.WITH_REGIONS] + [(planted.ENSEMBLE, 1), (planted.EXPLAIN, 1)],
 )
 def test_regions_of_planted_weights_are_drawn_on_their_masks(ohif: Gallery, name: str, segmentation: int):
     exhibit = ohif.exhibits[name]
@@ -44,7 +45,10 @@ def test_regions_of_planted_weights_are_drawn_on_their_masks(ohif: Gallery, name
         assert viewer.errors == []
 
 
-@pytest.mark.parametrize(("name", "number"), [(planted.SEVERITY, 0), (planted.SEVERITY, 1), (planted.ENSEMBLE, 0)])
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [(planted.SEVERITY, 0), (planted.SEVERITY, 1), (planted.ENSEMBLE, 0), (planted.EXPLAIN, 0)],
+)
 def test_a_map_of_planted_weights_colours_what_it_marks(ohif: Gallery, name: str, number: int):
     exhibit = ohif.exhibits[name]
     with ohif.shown(name, exhibit.of(ResultKind.MAP)[number], Opened.OVERLAY) as viewer:
