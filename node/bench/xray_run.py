@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 SIDES: Mapping[str, str] = {
     "opacity-ensemble": "node.bench.xray_ensemble",
     "opacity-explain": "node.bench.xray_explain",
+    "opacity-boxes": "node.bench.xray_boxes",
 }
 """Modules that know the networks of a pipeline: each a `Networks`."""
 

@@ -36,6 +36,7 @@ BENCH = (
     "planted_lungs",
     "stand_in_nnunets",
     "stand_ins",
+    "xray_boxes",
     "xray_ensemble",
     "xray_explain",
     "xray_naive",
