@@ -14,7 +14,7 @@ from phantom.cxr import RadiographPhantom, make_radiograph
 from phantom.cxr_dicom import to_dataset, turned
 from phantom.thorax import Opacity
 
-KINDS = {"Typical": (26.0, 26.0, 26.0), "Atypical": (38.0, 30.0, 10.0), "Indeterminate": (11.0, 30.0, 40.0)}
+KINDS = {"Typical": (32.0, 32.0, 32.0), "Atypical": (42.0, 34.0, 13.0), "Indeterminate": (13.0, 34.0, 46.0)}
 """Radii in mm: across, in depth, up."""
 _NONE = "Negative for Pneumonia"
 _SHOWN_MM = 369.0
@@ -59,7 +59,7 @@ def boxed(seed: int, shape: tuple[int, int] = (256, 256), orientation: tuple[str
         side, stretch = random.choice((-1, 1)), random.uniform(0.85, 1.2, 3)
         centre = (side * random.uniform(58, 92), random.uniform(-10, 20), random.uniform(-60, 50))
         radii = np.multiply(KINDS[kind], stretch)
-        opacities = [Opacity(centre_mm=tuple(map(float, centre)), radii_mm=tuple(map(float, radii)), density=0.8)]
+        opacities = [Opacity(centre_mm=tuple(map(float, centre)), radii_mm=tuple(map(float, radii)), density=0.9)]
     phantom = make_radiograph(
         rows=shape[0],
         columns=shape[1],
