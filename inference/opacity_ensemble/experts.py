@@ -7,12 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference.batches import joined_parameters
-from inference.frontal import FrontalCheck
-from inference.frontal_lungs import NETWORK, frontal_lungs
 from inference.networks import convnext_fpn, nnunet, xrv
 from inference.networks.answers import Answers
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768
-from inference.radiograph import Radiograph
 from inference.weights import Verified
 
 Floats = NDArray[np.float32]
@@ -56,10 +53,6 @@ class Networks:
     def lungs(self, images: Sequence[Floats]) -> Sequence[xrv.Lungs]:
         """Return right and left lung of each image."""
         return self._noted(xrv.lungs(self._weights["xrv-pspnet"], images, self._device))
-
-    def frontal(self, radiograph: Radiograph) -> FrontalCheck:
-        """Judge by its lungs, as `lung-fields` finds them, whether an image is a frontal one."""
-        return frontal_lungs(radiograph, self._weights[NETWORK], self._device).check
 
     @property
     def parameters(self) -> dict[str, str]:

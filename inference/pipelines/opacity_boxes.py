@@ -4,17 +4,17 @@ The network is that of a course's entry to the SIIM-FISABIO-RSNA challenge; `inf
 before and after it. Imports nothing heavy until it runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput, settled
-from inference.findings import Findings, Refusal, SelectionRefusedError
+from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput
+from inference.findings import Findings
+from inference.frontal_pipeline import FrontalPipeline
 from inference.opacity_boxes.options import SETTINGS, options
 from inference.radiograph import Radiograph
 from inference.training_record import training_data
-from inference.weights import Shelf
-from inference.xray_findings import doubts_about, hardly_frontal, unfit
+from inference.xray_findings import doubts_about
 
 if TYPE_CHECKING:  # they bring torch
     from inference.frontal_lungs import FrontalLungs
@@ -112,89 +112,32 @@ CARD = ModelCard(
 )
 
 
-class OpacityBoxes:
-    """The pipeline.
+class OpacityBoxes(FrontalPipeline):
+    """The pipeline."""
 
-    Parameters
-    ----------
-    weights : Path
-        Folder of a site's weights.
-    settings : Mapping[str, str or float or tuple of float], optional
-        What the site chooses of the card's.
-
-    Raises
-    ------
-    ValueError
-        If a setting cannot be.
-    """
-
-    card = CARD
+    card, reads = CARD, _INPUT
 
     def __init__(self, weights: Path, settings: Mapping[str, SettingValue] | None = None) -> None:
-        self._options = options(settled(CARD, settings or {}))
-        self._weights = Shelf(weights).require_for(CARD.name)
+        super().__init__(weights, settings)
+        self._options = options(self._settings)
 
-    def accepts(self, radiograph: Radiograph) -> Refusal | None:
-        """Say why the image does not fit, or None: it must be large enough, and show something."""
-        return unfit(radiograph, _INPUT)
-
-    def __call__(self, radiograph: Radiograph, device: str) -> Findings:
-        """Find boxes on one image.
-
-        Parameters
-        ----------
-        radiograph : Radiograph
-            That `accepts` lets pass.
-        device : str
-            Torch device.
-
-        Raises
-        ------
-        SelectionRefusedError
-            If nothing says that it is a frontal chest image, and it does not look like one.
-        """
-        (found,) = self.together([radiograph], device)
-        if isinstance(found, Refusal):
-            raise SelectionRefusedError(found)
-        return found
-
-    def together(self, radiographs: Sequence[Radiograph], device: str) -> list[Findings | Refusal]:
-        """Find boxes on images together: what a call for each would say.
-
-        Parameters
-        ----------
-        radiographs : sequence of Radiograph
-            That `accepts` lets pass.
-        device : str
-            Torch device.
-
-        Returns
-        -------
-        list of Findings or Refusal
-            Of each image, in their order.
-        """
+    def _found(
+        self, radiographs: Sequence[Radiograph], lungs: "Sequence[FrontalLungs]", device: str
+    ) -> Iterator[Findings]:
         # torch is imported with these.
-        from inference.frontal_lungs import frontal_lungs
         from inference.networks import faster_rcnn
         from inference.opacity_boxes.appearances import checked
         from inference.opacity_boxes.prepared import prepared
 
         weights = self._weights[_WEIGHTS]
         checked(weights)
-        lungs = [frontal_lungs(one, self._weights[_LUNG_FIELDS], device) for one in radiographs]
-        refused = [hardly_frontal(one, seen.check.doubts, _INPUT) for one, seen in zip(radiographs, lungs, strict=True)]
-        taken = [number for number, refusal in enumerate(refused) if refusal is None]
         shown = [
-            prepared(
-                radiographs[number].upright_image, faster_rcnn.R50.size, lungs[number].masks[0] | lungs[number].masks[1]
-            )
-            for number in taken
+            prepared(one.upright_image, faster_rcnn.R50.size, seen.masks[0] | seen.masks[1])
+            for one, seen in zip(radiographs, lungs, strict=True)
         ]
         said = faster_rcnn.boxes(weights, [one.pixels for one in shown], device, overlap=self._options.overlap)
-        found: list[Findings | Refusal | None] = [*refused]
-        for place, number in enumerate(taken):
-            found[number] = self._findings(radiographs[number], lungs[number], shown[place], said, place)
-        return [one for one in found if one is not None]
+        for place, (radiograph, seen) in enumerate(zip(radiographs, lungs, strict=True)):
+            yield self._findings(radiograph, seen, shown[place], said, place)
 
     def _findings(
         self,

@@ -4,23 +4,24 @@ Four experts score the image, three of them and a refinement say where; `inferen
 Imports nothing heavy until it runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput, settled
-from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError
+from inference.algorithms import algorithm_of
+from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput
+from inference.findings import Findings
+from inference.frontal_pipeline import FrontalPipeline
 from inference.opacity_ensemble.options import SETTINGS, options
 from inference.radiograph import Radiograph
 from inference.training_record import training_data
-from inference.weights import Shelf, combined_sha256
-from inference.xray_findings import doubts_about, hardly_frontal, unfit
+from inference.xray_findings import doubts_about
 
 if TYPE_CHECKING:  # it brings torch
-    from inference.frontal import FrontalCheck
+    from inference.frontal_lungs import FrontalLungs
     from inference.networks.xrv import Lungs
     from inference.opacity_ensemble.ensemble import Seen
     from inference.opacity_ensemble.experts import Networks
@@ -126,81 +127,14 @@ CARD = ModelCard(
 )
 
 
-class OpacityEnsemble:
-    """The pipeline.
+class OpacityEnsemble(FrontalPipeline):
+    """The pipeline; an image takes about 40 bytes a pixel."""
 
-    Parameters
-    ----------
-    weights : Path
-        Folder of a site's weights.
-    settings : Mapping[str, str or float or tuple of float], optional
-        What the site chooses of the card's.
-
-    Raises
-    ------
-    ValueError
-        If a setting cannot be.
-    """
-
-    card = CARD
+    card, reads = CARD, _INPUT
 
     def __init__(self, weights: Path, settings: Mapping[str, SettingValue] | None = None) -> None:
-        self._options = options(settled(CARD, settings or {}))
-        self._weights = Shelf(weights).require_for(CARD.name)
-
-    def accepts(self, radiograph: Radiograph) -> Refusal | None:
-        """Say why the image does not fit, or None: it must be large enough, and show something."""
-        return unfit(radiograph, _INPUT)
-
-    def __call__(self, radiograph: Radiograph, device: str) -> Findings:
-        """Score and map one image.
-
-        Parameters
-        ----------
-        radiograph : Radiograph
-            That `accepts` lets pass.
-        device : str
-            Torch device.
-
-        Raises
-        ------
-        SelectionRefusedError
-            If nothing says that it is a frontal chest image, and it does not look like one.
-        """
-        (found,) = self.together([radiograph], device)
-        if isinstance(found, Refusal):
-            raise SelectionRefusedError(found)
-        return found
-
-    def together(self, radiographs: Sequence[Radiograph], device: str) -> list[Findings | Refusal]:
-        """Score and map images together: what a call for each would say, with the networks called once for all.
-
-        Parameters
-        ----------
-        radiographs : sequence of Radiograph
-            That `accepts` lets pass; each takes about 40 bytes a pixel.
-        device : str
-            Torch device.
-
-        Returns
-        -------
-        list of Findings or Refusal
-            Of each image, in their order.
-        """
-        # torch and the networks' libraries are imported with these.
-        from inference.opacity_ensemble.ensemble import look
-        from inference.opacity_ensemble.experts import Networks
-
-        networks = Networks(self._weights, device)
-        checks = [networks.frontal(radiograph) for radiograph in radiographs]
-        refused = [hardly_frontal(one, check.doubts, _INPUT) for one, check in zip(radiographs, checks, strict=True)]
-        taken = [number for number, refusal in enumerate(refused) if refusal is None]
-        shown = [radiographs[number].upright_image for number in taken]
-        lungs = networks.lungs(shown)
-        found: list[Findings | Refusal | None] = [*refused]
-        for number, seen, fields in zip(taken, look(shown, networks, self._options.threshold), lungs, strict=True):
-            found[number] = self._findings(radiographs[number], seen, fields, checks[number], networks)
-        return [one for one in found if one is not None]
+        super().__init__(weights, settings)
+        self._options = options(self._settings)
 
     @property
     def expert_names(self) -> tuple[str, ...]:
@@ -224,8 +158,22 @@ class OpacityEnsemble:
         (seen,) = look([radiograph.upright_image], Networks(self._weights, device), self._options.threshold)
         return stored_maps(radiograph, seen.maps)
 
+    def _found(
+        self, radiographs: Sequence[Radiograph], lungs: "Sequence[FrontalLungs]", device: str
+    ) -> Iterator[Findings]:
+        # torch and the networks' libraries are imported with these.
+        from inference.opacity_ensemble.ensemble import look
+        from inference.opacity_ensemble.experts import Networks
+
+        networks = Networks(self._weights, device)
+        shown = [radiograph.upright_image for radiograph in radiographs]
+        fields = networks.lungs(shown)
+        looked = look(shown, networks, self._options.threshold)
+        for radiograph, seen, field, frontal in zip(radiographs, looked, fields, lungs, strict=True):
+            yield self._findings(radiograph, seen, field, frontal.check.doubts, networks)
+
     def _findings(
-        self, radiograph: Radiograph, seen: "Seen", lungs: "Lungs", check: "FrontalCheck", networks: "Networks"
+        self, radiograph: Radiograph, seen: "Seen", lungs: "Lungs", doubts: Sequence[str], networks: "Networks"
     ) -> Findings:
         from inference.opacity_ensemble.ensemble import blend
         from inference.opacity_ensemble.readout import Readout, warnings
@@ -233,19 +181,14 @@ class OpacityEnsemble:
         masks = lungs.masks
         said = Readout(radiograph=radiograph, seen=seen, blended=blend(seen, masks, self._options), lungs=masks)
         return Findings(
-            algorithm=Algorithm(
-                name=CARD.name,
-                version=CARD.version,
-                weights_sha256=combined_sha256(list(self._weights.values())),
-                parameters={**CARD.parameters, **self._options.texts, **networks.parameters},
-            ),
+            algorithm=algorithm_of(CARD, self._weights, [self._options.texts, networks.parameters]),
             source_instances=radiograph.sop_instance_uids,
             measurements=tuple(said.measurements()),
             categories=said.categories(),
             regions=tuple(said.regions()),
             heatmaps=(said.heatmap(),),
             warnings=(
-                *warnings(said, doubts=check.doubts, known=lungs.known),
+                *warnings(said, doubts=doubts, known=lungs.known),
                 *doubts_about(radiograph),
                 *networks.warnings,
             ),

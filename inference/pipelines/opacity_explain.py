@@ -4,19 +4,22 @@ Classifiers decide whether there is opacity, regressors how far it extends in ei
 The weights are a site's; `inference.opacity_explain` holds the steps. Imports nothing heavy until it runs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput, settled
-from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError
+from inference.algorithms import algorithm_of
+from inference.card import NOT_FOR, RESEARCHERS, ModelCard, Quality, SettingValue, TrainingData, XRayInput
+from inference.findings import Findings
+from inference.frontal_pipeline import FrontalPipeline
 from inference.opacity_explain.options import SETTINGS, options
 from inference.radiograph import Radiograph
 from inference.training_record import training_data
-from inference.weights import Shelf, combined_sha256
-from inference.xray_findings import doubts_about, hardly_frontal, unfit
+from inference.xray_findings import doubts_about
 
 if TYPE_CHECKING:  # it brings torch
+    from inference.frontal_lungs import FrontalLungs
     from inference.opacity_explain.decisions import Explained
     from inference.opacity_explain.networks import ExplainNetworks
 
@@ -117,82 +120,26 @@ CARD = ModelCard(
 )
 
 
-class OpacityExplain:
-    """The pipeline.
+class OpacityExplain(FrontalPipeline):
+    """The pipeline; an image takes about 30 bytes a pixel, and 50 MB between its scores and its map."""
 
-    Parameters
-    ----------
-    weights : Path
-        Folder of a site's weights.
-    settings : Mapping[str, str or float or tuple of float], optional
-        What the site chooses of the card's.
-
-    Raises
-    ------
-    ValueError
-        If a setting cannot be.
-    """
-
-    card = CARD
+    card, reads = CARD, _INPUT
 
     def __init__(self, weights: Path, settings: Mapping[str, SettingValue] | None = None) -> None:
-        self._options = options(settled(CARD, settings or {}))
-        self._weights = Shelf(weights).require_for(CARD.name)
+        super().__init__(weights, settings)
+        self._options = options(self._settings)
 
-    def accepts(self, radiograph: Radiograph) -> Refusal | None:
-        """Say why the image does not fit, or None: it must be large enough, and show something."""
-        return unfit(radiograph, _INPUT)
-
-    def __call__(self, radiograph: Radiograph, device: str) -> Findings:
-        """Decide on and map one image.
-
-        Parameters
-        ----------
-        radiograph : Radiograph
-            That `accepts` lets pass.
-        device : str
-            Torch device.
-
-        Raises
-        ------
-        SelectionRefusedError
-            If nothing says that it is a frontal chest image, and it does not look like one.
-        """
-        (found,) = self.together([radiograph], device)
-        if isinstance(found, Refusal):
-            raise SelectionRefusedError(found)
-        return found
-
-    def together(self, radiographs: Sequence[Radiograph], device: str) -> list[Findings | Refusal]:
-        """Decide on and map images together: what a call for each would say, with the networks called once for all.
-
-        Parameters
-        ----------
-        radiographs : sequence of Radiograph
-            That `accepts` lets pass; each takes about 30 bytes a pixel, and 50 MB between its score and its map.
-        device : str
-            Torch device.
-
-        Returns
-        -------
-        list of Findings or Refusal
-            Of each image, in their order.
-        """
+    def _found(
+        self, radiographs: Sequence[Radiograph], lungs: "Sequence[FrontalLungs]", device: str
+    ) -> Iterator[Findings]:
         # torch and the networks' libraries are imported with these.
-        from inference.frontal_lungs import frontal_lungs
         from inference.opacity_explain.cascade import explain
         from inference.opacity_explain.networks import ExplainNetworks
 
         networks = ExplainNetworks(self._weights, device)
-        doubts = [frontal_lungs(one, self._weights[_LUNG_FIELDS], device).check.doubts for one in radiographs]
-        found: list[Findings | Refusal | None] = [
-            hardly_frontal(one, why, _INPUT) for one, why in zip(radiographs, doubts, strict=True)
-        ]
-        taken = [number for number, refusal in enumerate(found) if refusal is None]
-        explained = explain([radiographs[number].upright_image for number in taken], networks, self._options)
-        for number, one in zip(taken, explained, strict=True):
-            found[number] = self._findings(radiographs[number], one, doubts[number], networks)
-        return [one for one in found if one is not None]
+        explained = explain([radiograph.upright_image for radiograph in radiographs], networks, self._options)
+        for radiograph, one, seen in zip(radiographs, explained, lungs, strict=True):
+            yield self._findings(radiograph, one, seen.check.doubts, networks)
 
     def _findings(
         self, radiograph: Radiograph, explained: "Explained", doubts: Sequence[str], networks: "ExplainNetworks"
@@ -201,11 +148,8 @@ class OpacityExplain:
 
         said = Readout(radiograph=radiograph, explained=explained, options=self._options)
         return Findings(
-            algorithm=Algorithm(
-                name=CARD.name,
-                version=CARD.version,
-                weights_sha256=combined_sha256(list(self._weights.values())),
-                parameters={**CARD.parameters, **self._options.texts, **networks.parameters},
+            algorithm=replace(
+                algorithm_of(CARD, self._weights, [self._options.texts, networks.parameters]),
                 decisions=said.decisions(),
             ),
             source_instances=radiograph.sop_instance_uids,

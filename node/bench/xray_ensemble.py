@@ -1,7 +1,6 @@
 """What the benchmark knows of `opacity-ensemble`: its networks, and which places are refined."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,6 @@ from inference.opacity_ensemble.crops import Crops
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768
 
 if TYPE_CHECKING:
-    from inference.radiograph import Radiograph
     from inference.weights import Verified
     from node.bench.clock import Clock
 
@@ -25,7 +23,7 @@ CROPS = ((0.45, 0.75, 0.12, 0.42), (0.45, 0.75, 0.58, 0.88))
 Floats = NDArray[np.float32]
 
 
-def begin(weights: "Mapping[str, Verified]", shown: "Radiograph", *, is_naive: bool, device: str) -> type:
+def begin(weights: "Mapping[str, Verified]", *, is_naive: bool, device: str) -> type:
     """Load networks and use each once, as `node.bench.xray_run.Networks` says."""
     if is_naive:
         from node.bench.xray_naive import Naive
@@ -37,7 +35,6 @@ def begin(weights: "Mapping[str, Verified]", shown: "Radiograph", *, is_naive: b
     image = np.linspace(0, 1, 1 << 16, dtype=np.float32).reshape(256, 256)
     networks.classify([image])
     networks.lungs([image])
-    networks.frontal(replace(shown))
     networks.segment(CONVNEXT, [image])
     if not is_naive:  # they are loaded when they are first asked; of nothing they are not run
         nothing = [np.zeros_like(image)]
@@ -70,7 +67,6 @@ def watch(networks: type, clock: "Clock") -> None:
     clock.watch(networks, "segment", lambda _, name, images: clock.count(name, len(images) * _passes(name)))
     clock.watch(networks, "refine", lambda _, crops: clock.count("refinement", len(crops) * MIRRORED))
     clock.watch(networks, "lungs", lambda _, images: clock.count("PSPNet", len(images)))
-    clock.watch(networks, "frontal", lambda *_: "lung-fields")
 
 
 def _crops(union: NDArray[np.bool_]) -> Crops:

@@ -20,7 +20,6 @@ from inference.opacity_explain.views import LUNG, WHOLE
 from inference.weights.loading import load_network
 
 if TYPE_CHECKING:
-    from inference.radiograph import Radiograph
     from inference.weights import Verified
     from node.bench.clock import Clock
 
@@ -105,7 +104,7 @@ class Naive:
         return mean
 
 
-def begin(weights: "Mapping[str, Verified]", shown: "Radiograph", *, is_naive: bool, device: str) -> type:  # noqa: ARG001
+def begin(weights: "Mapping[str, Verified]", *, is_naive: bool, device: str) -> type:
     """Load networks and use each once, as `node.bench.xray_run.Networks` says."""
     if is_naive:
         naive = Naive(weights, device)

@@ -14,16 +14,9 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from numpy.typing import NDArray
 from skimage.exposure import equalize_hist
 
-from inference.frontal import FrontalCheck, frontal_check
-from inference.letterbox import Letterbox
-from inference.lung_masks import lung_masks
-from inference.lung_probabilities import LungProbabilities, equalised
 from inference.networks.convnext_fpn import SIDE, ConvNeXtFPN
-from inference.networks.lung_fields import SIDE as LUNG_SIDE
-from inference.networks.lung_fields import LungFieldsNet
 from inference.networks.xrv import Lungs, square
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768, REFINE
-from inference.radiograph import Radiograph
 from inference.resized import resized
 from inference.weights import Verified
 from inference.weights.loading import load_network
@@ -58,7 +51,6 @@ class Naive:
         self._densenet = xrv.models.DenseNet(weights="densenet121-res224-all", cache_dir=str(folder)).to(device)
         self._pspnet = xrv.baseline_models.chestx_det.PSPNet(cache_dir=str(folder)).to(device)
         self._convnext = load_network(weights["opacity-ensemble-convnext"], ConvNeXtFPN).to(device)
-        self._fields = load_network(weights["lung-fields"], LungFieldsNet).to(device)
         self._predictors = {name: self._predictor(weights[slot].path) for name, slot in _FOLDERS.items()}
         # The one that it comes with; ours is in its place.
         unkept = predict_from_raw_data.compute_gaussian.__wrapped__
@@ -83,11 +75,6 @@ class Naive:
     def lungs(self, images: Sequence[Floats]) -> list[Lungs]:
         """Return right and left lung of each image."""
         return [self._lungs(image) for image in images]
-
-    def frontal(self, radiograph: Radiograph) -> FrontalCheck:
-        """Judge whether an image is a frontal one: two passes of `lung-fields`."""
-        found = fields(self._fields, radiograph.upright_image, self._device)
-        return frontal_check(found, lung_masks(found))
 
     def _predictor(self, folder: Path) -> nnUNetPredictor:
         with contextlib.redirect_stdout(None):  # it prints that a CPU is no GPU
@@ -123,16 +110,3 @@ class Naive:
         probabilities = np.zeros((2, *image.shape), dtype=np.float32)
         probabilities[:, *known] = resized(said[which], (side, side))
         return Lungs(probabilities=probabilities, known=known)
-
-
-def fields(network: LungFieldsNet, image: Floats, device: torch.device) -> LungProbabilities:
-    """Return what `lung-fields` says: one pass for the image, another for its mirror image."""
-    letterbox = Letterbox(rows=image.shape[0], columns=image.shape[1], side=LUNG_SIDE)
-    grid = torch.from_numpy(equalised(letterbox.to_grid(image)))[None, None].to(device)
-    with torch.no_grad():
-        seen, mirrored = (network(shown).softmax(1)[0].cpu() for shown in (grid, grid.flip(-1)))
-    both = (seen + mirrored[[0, 2, 1]].flip(-1)) / 2
-    values = np.zeros((2, LUNG_SIDE, LUNG_SIDE), dtype=np.float32)
-    inside = (slice(None), *letterbox.inside)
-    values[inside] = both[1:].numpy()[inside]
-    return LungProbabilities(values=values, letterbox=letterbox)

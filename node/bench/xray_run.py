@@ -40,7 +40,7 @@ class Networks(Protocol):
 
     SETTINGS: Mapping[str, float]
 
-    def begin(self, weights: "Mapping[str, Verified]", shown: "Radiograph", *, is_naive: bool, device: str) -> type:
+    def begin(self, weights: "Mapping[str, Verified]", *, is_naive: bool, device: str) -> type:
         """Load networks, ours or the naive ones, use each once, and return the class whose methods call them."""
 
     def listen(self) -> dict[str, Floats]:
@@ -121,7 +121,7 @@ def _run(task: Task) -> Run:
     networks = cast("Networks", import_module(SIDES[task.pipeline]))
     images = [radiograph.load(path) for path in task.paths]
     weights = Shelf(task.weights).require_for(task.pipeline)
-    asked = networks.begin(weights, images[0], is_naive=task.is_naive, device=task.device)
+    asked = networks.begin(weights, is_naive=task.is_naive, device=task.device)
     said, clock = networks.listen(), Clock()
     pipeline = registry.load_several(task.pipeline, weights=task.weights, settings=networks.SETTINGS)
     alone_too = 0 if task.is_naive else task.runs

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from inference import radiograph, registry
+from inference import frontal_lungs, radiograph, registry
 from inference.frontal import FrontalCheck
+from inference.frontal_lungs import FrontalLungs
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768, REFINE
-from inference.opacity_ensemble.experts import Networks
 from tests.narrow_ensemble import PIPELINE
 from tests.planted_xrays import ORIENTATIONS_BACK, Planted, centre, extent, planted
 
@@ -31,9 +31,10 @@ def look(pipeline, tmp_path_factory):
         assert pipeline.accepts(source) is None
         return source, pipeline
 
+    nothing = FrontalLungs(probabilities=None, masks=None, check=FrontalCheck())
     # Whether an image is a frontal one is asked elsewhere, and takes a third of the time here.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Networks, "frontal", lambda *_: FrontalCheck())
+        patch.setattr(frontal_lungs, "frontal_lungs", lambda *_: nothing)
         yield run
 
 
