@@ -24,11 +24,6 @@ from torch import Tensor, nn
 from inference.weights import Verified
 from inference.weights.loading import load_network
 
-SIDE = 512
-"""Rows and columns of a whole image."""
-LUNG = (512, 320)
-"""Rows and columns of one lung."""
-
 
 class Backbone(StrEnum):
     """The two networks that are asked, by the end of their slots' names."""

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from inference.networks.encoders import ARCHITECTURES, LUNG, SIDE, Backbone, channels, encoder, features, score
+from inference.networks.encoders import ARCHITECTURES, Backbone, channels, encoder, features, score
 from inference.networks.lung_unet import LUNGS, LungUNet
 from inference.networks.map_decoder import MapDecoder
+from inference.opacity_explain.views import LUNG, WHOLE
 from inference.weights import manifest
 from inference.weights.loading import load_network
 from inference.weights.refusals import WrongWeightsError
@@ -25,7 +26,7 @@ def scaled(steps, size):
     return [(count, *(length // by for length in size)) for count, by in steps]
 
 
-@pytest.mark.parametrize("size", [(SIDE, SIDE), LUNG], ids=str)
+@pytest.mark.parametrize("size", [WHOLE, LUNG], ids=str)
 @pytest.mark.parametrize("backbone", Backbone)
 def test_the_whole_networks_have_the_shapes_of_the_figure(backbone, size):
     with torch.device("meta"):  # shapes alone

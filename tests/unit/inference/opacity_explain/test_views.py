@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference.networks import encoders
 from inference.opacity_explain.views import LUNG, WHOLE, lung_box, lung_view, lungs_of, whole_view
 
 ROWS, COLUMNS = 300, 260
@@ -24,7 +23,6 @@ def likely(right, left) -> np.ndarray:
 
 def test_networks_look_at_the_sizes_of_the_source_in_minus_one_to_one():
     assert (WHOLE, LUNG) == ((512, 512), (512, 320))
-    assert ((encoders.SIDE, encoders.SIDE), encoders.LUNG) == (WHOLE, LUNG)
     ramp = np.linspace(0, 1, ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS)
     whole, lung = whole_view(ramp), lung_view(ramp, np.s_[100:150, 20:60])
     assert (whole.shape, lung.shape) == (WHOLE, LUNG)
