@@ -21,6 +21,7 @@ CARD = ModelCard(
         "variant": Setting(default="high", choices=("high", "low"), meaning="which blend"),
         "threshold": Setting(default=0.5, meaning="from where on it is positive"),
         "zones": Setting(default=(0.1, 0.9), meaning="values of zones", low=0, high=2),
+        "most": Setting(default=5.0, meaning="how many", low=1, high=9, is_whole=True),
     },
 )
 
@@ -41,7 +42,8 @@ def tuned(monkeypatch):
 
 
 def test_what_is_not_given_is_as_the_card_says():
-    assert settled(CARD, {"threshold": 1}) == {"variant": "high", "threshold": 1, "zones": (0.1, 0.9)}
+    assert settled(CARD, {"threshold": 1}) == {"variant": "high", "threshold": 1, "zones": (0.1, 0.9), "most": 5}
+    assert settled(CARD, {"most": 9})["most"] == 9
     assert settled(CARD, {"zones": [2, 0.5]})["zones"] == (2, 0.5)
 
 
@@ -57,7 +59,9 @@ def test_what_is_not_given_is_as_the_card_says():
         ("zones", [0.1], "is a list of 2 numbers from 0 to 2"),
         ("zones", [0.1, 3], "is a list of 2 numbers from 0 to 2"),
         ("zones", 0.1, "is a list of 2 numbers from 0 to 2"),
-        ("zone", 0.1, "there are: variant, threshold, zones"),
+        ("zone", 0.1, "there are: variant, threshold, zones, most"),
+        ("most", 2.5, "is a whole number from 1 to 9"),
+        ("most", 10, "is a whole number from 1 to 9"),
     ],
 )
 def test_what_cannot_be_is_said_with_what_can(name, value, said):
@@ -72,7 +76,7 @@ def test_the_config_gives_them_to_the_pipeline(tuned, tmp_path):
     path.write_text('[pipelines.tuned]\nvariant = "low"\nzones = [1, 2]\n')
     given = config.load(path).pipelines["tuned"]
     pipeline = registry.load("tuned", weights=tmp_path, settings=given)
-    assert pipeline.settings == {"variant": "low", "threshold": 0.5, "zones": (1, 2)}
+    assert pipeline.settings == {"variant": "low", "threshold": 0.5, "zones": (1, 2), "most": 5}
 
 
 def test_every_wrong_setting_of_a_config_is_reported_at_once(tuned, tmp_path):
