@@ -1,7 +1,6 @@
 """The boxes through the worker: what it writes, read by tools that nobody of this project wrote."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from node import worker
 from tests.narrow_boxes import PIPELINE, Boxes
 from tests.radiographs import chest_pixels, lungs, write_xray
 from tests.validators import dciodvfy_errors, dsrdump
+from tests.xray_jobs import job, objects
 
 SHAPE = (360, 400)
 PLACE = np.s_[140:200, 80:130]
@@ -57,24 +57,7 @@ def chest() -> np.ndarray:
 
 
 def spec(folder: Path, weights: Path, **settings) -> worker.JobSpec:
-    changes = settings.pop("changes", {})
-    path = write_xray(folder / "xray.dcm", chest(), changes)
-    return worker.JobSpec(
-        job_id=1,
-        pipeline=PIPELINE,
-        selection_hash="ab" * 32,
-        revision_number=1,
-        created_at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-        paths=(path,),
-        demographics_path=path,
-        predecessors=(),
-        storage=folder,
-        result_folder=Path("result"),
-        weights=weights,
-        series_number=9500,
-        series_description_prefix="AI",
-        settings=settings,
-    )
+    return job(PIPELINE, folder, weights, chest(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +70,6 @@ def boxed(weights, tmp_path_factory):
 def healthy(weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("healthy")
     return folder, worker.run(spec(folder, weights, threshold=0.9), "cpu")
-
-
-def objects(run) -> dict[str, Path]:
-    folder, outcome = run
-    assert outcome.refusal is None
-    return {result.kind: folder / result.path for result in outcome.results}
 
 
 def planar_groups(run):

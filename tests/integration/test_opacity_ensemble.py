@@ -1,7 +1,6 @@
 """The ensemble through the worker: what it writes, read by tools that nobody of this project wrote."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 from nnunetv2.inference import predict_from_raw_data
 
 from inference import radiograph, resident
-from inference.compute import Limits, Precision
 from inference.findings import Refusal
 from inference.networks import xrv
 from inference.registry import load_several
@@ -18,6 +16,7 @@ from node import worker
 from tests.narrow_ensemble import PIPELINE, Ensemble
 from tests.radiographs import write_xray
 from tests.validators import dciodvfy_errors, dsrdump
+from tests.xray_jobs import inflated, job, objects
 
 SHAPE = (360, 400)
 PLACE = np.s_[140:200, 90:150]
@@ -39,26 +38,7 @@ def chest() -> np.ndarray:
 
 
 def spec(folder: Path, weights: Path, **settings) -> worker.JobSpec:
-    changes = settings.pop("changes", {})
-    path = write_xray(folder / "xray.dcm", chest(), changes)
-    return worker.JobSpec(
-        job_id=1,
-        pipeline=PIPELINE,
-        selection_hash="ab" * 32,
-        revision_number=1,
-        created_at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-        paths=(path,),
-        demographics_path=path,
-        predecessors=(),
-        storage=folder,
-        result_folder=Path("result"),
-        weights=weights,
-        series_number=9500,
-        series_description_prefix="AI",
-        maps=("map",),
-        settings=settings,
-        limits=Limits(precision=Precision.FLOAT32),
-    )
+    return job(PIPELINE, folder, weights, chest(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +51,6 @@ def positive(weights, tmp_path_factory):
 def negative(weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("negative")
     return folder, worker.run(spec(folder, weights, threshold=1.0, variant="zones-low"), "cpu")
-
-
-def objects(run) -> dict[str, Path]:
-    folder, outcome = run
-    return {result.kind: folder / result.path for result in outcome.results}
 
 
 @pytest.fixture(scope="module")
@@ -104,16 +79,8 @@ def test_opacity_is_told_and_marked_where_no_lung_was_found(lungless):
 def test_every_object_is_valid(run, request):
     written = objects(request.getfixturevalue(run))
     assert set(written) == {"seg", "sr", "map", "key-image"}
-    written["map"] = _inflated(written["map"])  # dciodvfy reads none that is deflated
+    written["map"] = inflated(written["map"])
     assert {kind: dciodvfy_errors(path) for kind, path in written.items()} == {kind: [] for kind in written}
-
-
-def _inflated(path: Path) -> Path:
-    dataset = pydicom.dcmread(path)
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    inflated = path.with_name("inflated.dcm")
-    dataset.save_as(inflated)
-    return inflated
 
 
 def test_a_positive_image_says_so_with_every_score(positive):

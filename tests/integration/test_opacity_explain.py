@@ -1,7 +1,6 @@
 """The explaining cascade through the worker: what it writes, read by tools that nobody of this project wrote."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,13 @@ import pydicom
 import pytest
 
 from inference import radiograph, resident
-from inference.compute import Limits, Precision
 from inference.findings import Refusal
 from inference.registry import load_several
 from node import worker
 from tests.narrow_explain import PIPELINE, Explain
 from tests.radiographs import write_xray
 from tests.validators import dciodvfy_errors, dsrdump
+from tests.xray_jobs import inflated, job, objects
 
 SHAPE = (360, 400)
 PLACE = np.s_[140:200, 90:130]
@@ -38,26 +37,8 @@ def chest() -> np.ndarray:
     return pixels
 
 
-def spec(folder: Path, weights: Path, *, changes=None, **settings) -> worker.JobSpec:
-    path = write_xray(folder / "xray.dcm", chest(), changes)
-    return worker.JobSpec(
-        job_id=1,
-        pipeline=PIPELINE,
-        selection_hash="ab" * 32,
-        revision_number=1,
-        created_at=datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
-        paths=(path,),
-        demographics_path=path,
-        predecessors=(),
-        storage=folder,
-        result_folder=Path("result"),
-        weights=weights,
-        series_number=9500,
-        series_description_prefix="AI",
-        maps=("map",),
-        settings=settings,
-        limits=Limits(precision=Precision.FLOAT32),
-    )
+def spec(folder: Path, weights: Path, **settings) -> worker.JobSpec:
+    return job(PIPELINE, folder, weights, chest(), **settings)
 
 
 @pytest.fixture(scope="module")
@@ -73,25 +54,12 @@ def negative(weights, tmp_path_factory):
     return folder, worker.run(spec(folder, weights, changes={"PixelSpacing": None}, threshold=1.0), "cpu")
 
 
-def objects(run) -> dict[str, Path]:
-    folder, outcome = run
-    return {result.kind: folder / result.path for result in outcome.results}
-
-
 @pytest.mark.parametrize("run", ["positive", "negative"])
 def test_every_object_is_valid(run, request):
     written = objects(request.getfixturevalue(run))
     assert set(written) == {"seg", "sr", "map", "key-image"}
-    written["map"] = _inflated(written["map"])  # dciodvfy reads none that is deflated
+    written["map"] = inflated(written["map"])
     assert {kind: dciodvfy_errors(path) for kind, path in written.items()} == {kind: [] for kind in written}
-
-
-def _inflated(path: Path) -> Path:
-    dataset = pydicom.dcmread(path)
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    inflated = path.with_name("inflated.dcm")
-    dataset.save_as(inflated)
-    return inflated
 
 
 def test_the_report_says_by_which_scores_and_thresholds_each_branch_was_taken(positive):
