@@ -1,4 +1,4 @@
-"""Three pipelines on one X-ray: read once, its lungs sought once, scaled once to each size, and results as alone."""
+"""Four pipelines on one X-ray: read once, its lungs sought once, scaled once to each size, and results as alone."""
 
 import shutil
 from datetime import UTC, datetime
@@ -15,11 +15,12 @@ from inference.weights.records import FILE, Records
 from node import ahead
 from node.worker import JobSpec, run
 from phantom.cxr import make_radiograph
+from tests.narrow_boxes import Boxes
 from tests.narrow_ensemble import Ensemble
 from tests.narrow_explain import Explain
 from tests.radiographs import write_xray
 
-PIPELINES = ("opacity-ensemble", "opacity-explain", "lung-fields")
+PIPELINES = ("opacity-ensemble", "opacity-explain", "opacity-boxes", "lung-fields")
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,17 @@ def shelf(tmp_path_factory):
     """Return a folder with what stands in for the weights of all of them."""
     folder = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
-        made = [Ensemble(folder / "ensemble").stand_in(patch), Explain(folder / "explain").stand_in(patch)]
-        records = [Records.model_validate_json((weights / FILE).read_text()).slots for weights in made]
+        made = [
+            Ensemble(folder / "ensemble").stand_in(patch),
+            Explain(folder / "explain").stand_in(patch),
+            Boxes(folder / "boxes", typical_appearance=0.9).stand_in(patch),
+        ]
+        slots = {}
         for weights in made:
-            shutil.copytree(weights, folder / "both", dirs_exist_ok=True)
-        (folder / "both" / FILE).write_text(Records(slots=records[0] | records[1]).model_dump_json())
-        yield folder / "both"
+            slots |= Records.model_validate_json((weights / FILE).read_text()).slots
+            shutil.copytree(weights, folder / "all", dirs_exist_ok=True)
+        (folder / "all" / FILE).write_text(Records(slots=slots).model_dump_json())
+        yield folder / "all"
     resident.release_all()
 
 
@@ -112,4 +118,4 @@ def test_what_they_need_is_made_once_and_their_results_are_those_of_each_alone(s
     for name in PIPELINES[1:]:
         ahead.selection = ahead._Selection()
         assert outcome(name, source, shelf, "alone", keeps=False) == shared[name]
-    assert (done["read"], done["lungs"]) == (3, 3)
+    assert (done["read"], done["lungs"]) == (4, 4)
