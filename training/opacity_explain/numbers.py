@@ -9,7 +9,7 @@ challenge, which are not public: ImageNet takes their place.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from inference.networks.encoders import Backbone
@@ -78,6 +78,9 @@ class Numbers:
         Images are turned by up to so much.
     weight_decay : float
         Of AdamW.
+    is_varied_more : bool
+        Whether images are changed further, see `training.opacity_explain.views.varied_more`: the source's "retraining
+        on the whole lung mapping weights using more data augmentation".
     """
 
     learning_rate: float
@@ -87,6 +90,7 @@ class Numbers:
     batch: int
     degrees: float = 15.0
     weight_decay: float = 0.01
+    is_varied_more: bool = False
 
 
 _TABLE = {
@@ -99,7 +103,8 @@ _TABLE = {
 
 def published(part: Part) -> Numbers:
     """Return how the source trained a part."""
-    return _TABLE[part.kind]
+    numbers = _TABLE[part.kind]
+    return replace(numbers, is_varied_more=part.kind is Kind.MAP and part.side is None)
 
 
 def parts() -> Iterator[Part]:

@@ -82,10 +82,12 @@ class _Part(Task[Xray]):
         return LambdaLR(optimizer, partial(rate_at, self.made.numbers, steps))
 
     def _encoder(self) -> nn.Module:
-        network = encoder(self.made.architecture)
+        network: Any = encoder(self.made.architecture)
+        network.get_classifier().reset_parameters()  # timm draws EfficientNet's so large that it is long in shrinking
         if self.made.start.state is not None:
             network.load_state_dict({**network.state_dict(), **self.made.start.state})
-        return network
+        made: nn.Module = network
+        return made
 
     def _seen(self, number: int, *, varied: bool) -> Seen:
         """Show an example: all of it, or the lung that is learnt."""
@@ -178,7 +180,7 @@ class MapTask(_Part):
     def sample(self, number: int, *, varied: bool) -> tuple[Tensor, Tensor]:
         """Show what the encoder scores, and where opacity is in it."""
         seen = self._seen(number, varied=varied)
-        if varied and self.part.side is None:
+        if varied and self.made.numbers.is_varied_more:
             seen = varied_more(seen)
         return _image(seen.view), _image(seen.opacity)
 
