@@ -26,17 +26,6 @@ from tests.learn.shelves import install
 from training.opacity_boxes.recipe import How, Sources, make
 
 _SIDE = 96
-_NARROW = Widths(
-    blocks=(1, 1, 1, 1),
-    narrower=4,
-    pyramid=64,
-    head=128,
-    anchors=(_SIDE // 16, _SIDE // 8, _SIDE // 5, _SIDE // 3, _SIDE // 2),
-    shorter=_SIDE,
-    longer=_SIDE * 8 // 5,
-    proposals=(64, 64),
-    sampled=(64, 32),
-)
 _HELD_OUT = 1000
 _SHAPES = ((256, 256), (320, 264), (260, 300))
 _LIES = (("L", "F"), ("R", "F"), ("F", "L"))
@@ -48,6 +37,7 @@ class Size:
 
     images: int
     epochs: int
+    narrower: int
     held_out: int
     threshold: float
     precision: float
@@ -58,9 +48,10 @@ class Size:
 
 SIZE = (
     Size(
-        images=120,
-        epochs=40,
-        held_out=32,
+        images=96,
+        epochs=36,
+        narrower=4,
+        held_out=24,
         threshold=0.5,
         precision=0.7,
         classes=0.9,
@@ -70,14 +61,26 @@ SIZE = (
     if evidence.FULL
     else Size(
         images=24,
-        epochs=50,
+        epochs=36,
+        narrower=8,
         held_out=8,
-        threshold=0.1,
-        precision=0.3,
-        classes=0.3,
+        threshold=0.05,
+        precision=0.2,
+        classes=0.5,
         areas=(0.5, 2.0),
-        healthy=0.7,
+        healthy=0.6,
     )
+)
+_NARROW = Widths(
+    blocks=(1, 1, 1, 1),
+    narrower=SIZE.narrower,
+    pyramid=64,
+    head=128,
+    anchors=(_SIDE // 16, _SIDE // 8, _SIDE // 5, _SIDE // 3, _SIDE // 2),
+    shorter=_SIDE,
+    longer=_SIDE * 8 // 5,
+    proposals=(64, 64),
+    sampled=(64, 32),
 )
 
 
