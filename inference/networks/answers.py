@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.batches import Batches
+from inference.batches import Batches, joined_parameters
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +36,29 @@ class Answers(Generic[Answer]):
     each: tuple[Answer, ...]
     parameters: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+
+
+class NotedNetworks:
+    """Networks of a pipeline, which remember how they were computed."""
+
+    def __init__(self) -> None:
+        self._parameters: list[Mapping[str, str]] = []
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Where and how exactly it was computed so far."""
+        return joined_parameters(self._parameters)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know of that."""
+        return tuple(self._warnings)
+
+    def _noted(self, answers: Answers[Answer]) -> Sequence[Answer]:
+        self._parameters.append(answers.parameters)
+        self._warnings |= dict.fromkeys(answers.warnings)
+        return answers.each
 
 
 def answers(

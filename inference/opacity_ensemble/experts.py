@@ -1,24 +1,21 @@
 """The experts of `opacity-ensemble`: verified weights -> the networks, resident on a device."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.batches import joined_parameters
 from inference.networks import convnext_fpn, nnunet, xrv
-from inference.networks.answers import Answers
+from inference.networks.answers import NotedNetworks
 from inference.opacity_ensemble.ensemble import CONVNEXT, NNUNET_336, NNUNET_768
 from inference.weights import Verified
 
 Floats = NDArray[np.float32]
-Answer = TypeVar("Answer")
 
 _SIDES = {NNUNET_336: ("opacity-ensemble-nnunet-336", 336), NNUNET_768: ("opacity-ensemble-nnunet-768", 768)}
 
 
-class Networks:
+class Networks(NotedNetworks):
     """Experts, as `inference.opacity_ensemble.ensemble` asks them, and the lungs; remembers how it was computed.
 
     Parameters
@@ -30,10 +27,9 @@ class Networks:
     """
 
     def __init__(self, weights: Mapping[str, Verified], device: str) -> None:
+        super().__init__()
         self._weights = weights
         self._device = device
-        self._parameters: list[Mapping[str, str]] = []
-        self._warnings: dict[str, None] = {}
 
     def classify(self, images: Sequence[Floats], /) -> Sequence[Mapping[str, float]]:
         """Return the scores of DenseNet-121 by finding."""
@@ -53,18 +49,3 @@ class Networks:
     def lungs(self, images: Sequence[Floats]) -> Sequence[xrv.Lungs]:
         """Return right and left lung of each image."""
         return self._noted(xrv.lungs(self._weights["xrv-pspnet"], images, self._device))
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Where and how exactly it was computed so far."""
-        return joined_parameters(self._parameters)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader must know of that."""
-        return tuple(self._warnings)
-
-    def _noted(self, answers: Answers[Answer]) -> Sequence[Answer]:
-        self._parameters.append(answers.parameters)
-        self._warnings |= dict.fromkeys(answers.warnings)
-        return answers.each

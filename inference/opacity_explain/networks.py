@@ -1,27 +1,24 @@
 """The networks of `opacity-explain`: verified weights -> what the cascade asks, resident on a device."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.batches import joined_parameters
-from inference.networks.answers import Answers
+from inference.networks.answers import NotedNetworks
 from inference.networks.encoders import Backbone
 from inference.networks.explained import Kind, Scored, mapped, outlined, scored
 from inference.opacity_explain.decisions import Side
 from inference.weights import Verified
 
 Floats = NDArray[np.float32]
-Answer = TypeVar("Answer")
 Seen = Mapping[Backbone, Scored]
 
 TITLES: Mapping[Backbone, str] = {Backbone.B4: "EfficientNet-B4", Backbone.CONVNEXT: "ConvNeXt-tiny"}
 """As people are told."""
 
 
-class ExplainNetworks:
+class ExplainNetworks(NotedNetworks):
     """Networks, as `inference.opacity_explain.cascade` asks them; remembers how it was computed.
 
     Parameters
@@ -33,10 +30,9 @@ class ExplainNetworks:
     """
 
     def __init__(self, weights: Mapping[str, Verified], device: str) -> None:
+        super().__init__()
         self._weights = weights
         self._device = device
-        self._parameters: list[Mapping[str, str]] = []
-        self._warnings: dict[str, None] = {}
 
     def classify(self, views: Sequence[Floats], /) -> list[tuple[dict[str, float], Seen]]:
         """Return what both classifiers say."""
@@ -61,16 +57,6 @@ class ExplainNetworks:
         ]
         return [np.mean(of_one, axis=0, dtype=np.float32) for of_one in zip(*maps, strict=True)]
 
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Where and how exactly it was computed so far."""
-        return joined_parameters(self._parameters)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a reader must know of that."""
-        return tuple(self._warnings)
-
     def _scored(self, part: str, kind: Kind, views: Sequence[Floats]) -> list[tuple[dict[str, float], Seen]]:
         said = {
             backbone: self._noted(scored(self._weights[_slot(part, backbone)], backbone, kind, views, self._device))
@@ -78,11 +64,6 @@ class ExplainNetworks:
         }
         seen: list[Seen] = [dict(zip(said, of_one, strict=True)) for of_one in zip(*said.values(), strict=True)]
         return [({TITLES[backbone]: one.score for backbone, one in each.items()}, each) for each in seen]
-
-    def _noted(self, answers: Answers[Answer]) -> Sequence[Answer]:
-        self._parameters.append(answers.parameters)
-        self._warnings |= dict.fromkeys(answers.warnings)
-        return answers.each
 
 
 def _slot(*parts: str) -> str:
