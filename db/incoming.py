@@ -53,6 +53,11 @@ class IncomingFile:
         self.size = 0
         self.crc32 = 0
 
+    @property
+    def name(self) -> str:
+        """The name that it lies under until it is kept; random, and told to nobody."""
+        return self._path.name
+
     def leave_room(self, header_size: int) -> None:
         """Begin behind a header, which is written last."""
         self._header_size = header_size
@@ -131,7 +136,7 @@ class Incoming:
         if self._maker.is_alive():
             self._maker.join()
         while self._waiting:
-            with contextlib.suppress(OSError):  # it goes when the node starts again
+            with contextlib.suppress(OSError, IndexError):  # it goes when the node starts again; it was just taken
                 self._waiting.popleft().drop()
 
     def take(self) -> IncomingFile:
@@ -160,15 +165,16 @@ class Incoming:
     def _made(self, count: int) -> list[IncomingFile]:
         files: list[IncomingFile] = []
         try:
-            files.extend(IncomingFile(self._folder / name) for name in _names(count))
+            files.extend(IncomingFile(self._folder / name) for name in _new_names(count))
             if files:
                 sync_folder(self._folder)
         except OSError:
             for file in files:
-                file.drop()
+                with contextlib.suppress(OSError):  # it goes when the node starts again
+                    file.drop()
             raise
         return files
 
 
-def _names(count: int) -> Iterator[str]:
+def _new_names(count: int) -> Iterator[str]:
     return (f"{secrets.token_hex(16)}.part" for _ in range(count))

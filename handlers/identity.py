@@ -68,7 +68,7 @@ def scan(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> Identity:
     if whole and not past_series and not all(is_uid(value) for value in found.values()):
         raise UnreadableDataSetError("the data set is cut off")
     # Beyond the limit a data set is taken on the command's word: such headers exist, and refusing would lose them.
-    if whole or found["SeriesInstanceUID"]:
+    if whole or past_series or found["SeriesInstanceUID"]:
         for keyword, value in found.items():
             if not value:
                 raise WrongIdentityError(f"{keyword} is absent")
@@ -83,7 +83,7 @@ def _found(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> tuple[Data
     if not _is_deflated(transfer_syntax_uid) and len(glance) == _GLANCE:
         with contextlib.suppress(UnreadableDataSetError):  # it may be cut within an element
             found, past_series = _parsed(glance, transfer_syntax_uid)
-            if past_series and all(keyword in found for keyword in _KEYWORDS):
+            if past_series and all(found.get(keyword) for keyword in _KEYWORDS):
                 return found, True, False
     # One byte more than is scanned tells whether that is all.
     data_set = read(SCAN_LIMIT + 1)

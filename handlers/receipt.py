@@ -37,23 +37,27 @@ class Seal:
 
     Attributes
     ----------
+    own_name : str
+        The name that it was received under, which nobody outside can know.
     spool_name : str
         Its name in the spool; empty where it does not go there.
     size, crc32 : int
         Of the data set.
     """
 
+    own_name: str
     spool_name: str
     size: int
     crc32: int
 
     def encoded(self) -> bytes:
         """Return the end of the circumstances, always of the same length."""
-        name = f'"{self.spool_name}"'.ljust(_NAME_SIZE)
-        return f'"spool_name": {name}, "size": {self.size:<20d}, "crc32": {self.crc32:<10d}}}'.encode()
+        own, spool = (f'"{name}"'.ljust(_NAME_SIZE) for name in (self.own_name, self.spool_name))
+        numbers = f'"size": {self.size:<20d}, "crc32": {self.crc32:<10d}'
+        return f'"own_name": {own}, "spool_name": {spool}, {numbers}}}'.encode()
 
 
-NOT_SEALED = Seal(spool_name="", size=0, crc32=0)
+NOT_SEALED = Seal(own_name="", spool_name="", size=0, crc32=0)
 _NAME_SIZE = 40
 _SEAL_SIZE = len(NOT_SEALED.encoded())
 

@@ -165,7 +165,7 @@ class Arrival:
 
     def seal(self, spool_name: str) -> None:
         """Write the header, with what tells that the file is whole."""
-        seal = Seal(spool_name=spool_name, size=self.file.size, crc32=self.file.crc32)
+        seal = Seal(own_name=self.file.name, spool_name=spool_name, size=self.file.size, crc32=self.file.crc32)
         self.file.seal(sealed(self.header, seal))
 
 
@@ -215,7 +215,7 @@ class Reception:
         """Remove what came, unless it was kept; nothing of it was acknowledged."""
         arrival, self._arrival = self._arrival, None
         if arrival is not None:
-            with contextlib.suppress(OSError):  # a file that cannot be removed goes when the node starts again
+            with contextlib.suppress(OSError):  # what becomes of a file that cannot be removed, the next start decides
                 arrival.file.drop()
 
 

@@ -89,8 +89,8 @@ class Wire:
             if not count:
                 raise ConnectionClosedError
             heard_at, filled = time.monotonic(), filled + count
-            if self._dul.artim_timer.expired:  # it runs until an association is established, however busy the peer is
-                raise GivenUpError
+            if filled < len(view):
+                self._look_up(heard_at)
         return True
 
     def connection(self) -> socket.socket:

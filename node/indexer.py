@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import struct
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -43,6 +44,7 @@ _TELLING = {
 }
 _CHUNK = 1 << 20
 _HEAD = 1 << 17
+_PIXEL_TAGS = {struct.pack(order, 0x7FE0, number) for order in ("<HH", ">HH") for number in (0x0008, 0x0009, 0x0010)}
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself (PS3.10 7.1)."""
 
@@ -55,6 +57,8 @@ class Indexed:
     left_over: int = 0
     """Had rows already, and were moved only now, after a crash."""
     quarantined: int = 0
+    more: bool = False
+    """Whether files of the spool were left for the next pass."""
 
     @property
     def total(self) -> int:
@@ -107,7 +111,10 @@ class Indexer:
         self._move(moved)
         self._log(received, outcomes)
         indexed = Indexed(
-            outcomes=Counter(outcomes), left_over=left_over, quarantined=len(names) - left - left_over - len(received)
+            outcomes=Counter(outcomes),
+            left_over=left_over,
+            quarantined=len(names) - left - left_over - len(received),
+            more=left > 0 or len(names) == BATCH,
         )
         if failure is not None and not indexed.total:
             raise failure
@@ -261,9 +268,10 @@ def _header(path: Path) -> tuple[FileDataset, int]:
     with path.open("rb") as file:
         head = BytesIO(file.read(_HEAD))
         with contextlib.suppress(Exception):  # cut anywhere, it raises anything
-            dataset = pydicom.dcmread(head, stop_before_pixels=True)
-            if head.tell() < _HEAD:
-                return dataset, head.tell()
+            dataset, pixels_at = pydicom.dcmread(head, stop_before_pixels=True), head.tell()
+            # Of what is cut pydicom may say nothing, and stop anywhere.
+            if len(head.getvalue()) < _HEAD or head.read(4) in _PIXEL_TAGS:
+                return dataset, pixels_at
         file.seek(0)
         dataset = pydicom.dcmread(file, stop_before_pixels=True)
         return dataset, file.tell()

@@ -11,7 +11,7 @@ from handlers.association import Associations
 _RECEIVING_S = 0.2
 """So recently something came."""
 _LONGEST_S = 10.0
-"""The spool grows no longer than this."""
+"""For so long the spool may grow."""
 
 
 class Lull:
@@ -31,14 +31,12 @@ class Lull:
         self._waits_since: float | None = None
 
     def is_awaited(self) -> bool:
-        """Say whether to go on waiting."""
-        if not self._associations.receiving(within_s=_RECEIVING_S):
-            self._waits_since = None
-            return False
+        """Say whether to go on waiting; for ten seconds at most since all was indexed, however many lulls came."""
         if self._waits_since is None:
             self._waits_since = self._clock()
-        return self._clock() - self._waits_since < _LONGEST_S
+        waited_s = self._clock() - self._waits_since
+        return waited_s < _LONGEST_S and self._associations.receiving(within_s=_RECEIVING_S)
 
-    def await_another(self) -> None:
-        """Wait anew, after one that did not come."""
+    def all_is_indexed(self) -> None:
+        """Wait anew from the next look on."""
         self._waits_since = None

@@ -31,7 +31,7 @@ class Dicom(Section):
     calling_ae_titles: tuple[AllowedAETitle, ...] = ()
     calling_networks: tuple[NetworkText, ...] = ()
     require_user_identity: bool = False
-    maximum_associations: Annotated[int, Field(ge=1, le=400)] = 100
+    maximum_associations: Annotated[int, Field(ge=1, le=300)] = 100
     network_timeout_s: Seconds = 60
     tls: Tls = Tls()
     certificates: Mapping[str, tuple[AETitle, ...]] = {}

@@ -61,7 +61,7 @@ def _room(settings: StorageSettings, free_mb: float) -> list[Problem]:
 
 def _folders(storage: Storage) -> list[Problem]:
     problems = []
-    for folder in (storage.spool, storage.archive, storage.results):
+    for folder in (storage.incoming, storage.spool, storage.archive, storage.results):
         if not folder.is_dir():
             problems.append(_critical(f"{folder} is gone; put it back"))
         elif os.statvfs(folder).f_flag & os.ST_RDONLY:

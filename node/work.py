@@ -24,7 +24,7 @@ from node.config import Config
 from node.dispatcher import Dispatcher
 from node.elsewhere import Elsewhere
 from node.engine import LocalEngine
-from node.indexer import BATCH, Indexer
+from node.indexer import Indexer
 from node.lull import Lull
 from node.outbox import Outbox
 from node.promises import OpenAssociations, Promises
@@ -188,19 +188,18 @@ class Work:
             logger.info("%d running jobs queued again", requeued, extra={"action": "stop"})
 
     def _index(self) -> datetime | None:
-        """Index a batch, and come back soon while there may be more: at once when the batch was full."""
+        """Index a batch, and come back soon while there may be more: at once when files were left."""
         if self._lull.is_awaited():
             return datetime.now(UTC) + timedelta(seconds=INDEX_PAUSE_S)
         indexed = self._indexer.run()
-        backlog = indexed.total >= BATCH
-        if not backlog:
-            self._lull.await_another()
+        if not indexed.more:
+            self._lull.all_is_indexed()
         if not indexed.total:
             return None
         self.wake("catalogue")
         # Little can settle before its rest is indexed, and looking for it takes time from that.
-        self.wake("settle", in_s=_SETTLE_PAUSE_S if backlog else 0.0)
-        return datetime.now(UTC) + timedelta(seconds=0.0 if backlog else INDEX_PAUSE_S)
+        self.wake("settle", in_s=_SETTLE_PAUSE_S if indexed.more else 0.0)
+        return datetime.now(UTC) + timedelta(seconds=0.0 if indexed.more else INDEX_PAUSE_S)
 
     def _when_rebuilt(self, run: RunStage) -> RunStage:
         """Have a stage wait while images known earlier are not yet known again."""

@@ -1,5 +1,6 @@
 """C-STORE from the socket into the file: messages however they come, what breaks off, what pynetdicom is handed."""
 
+import contextlib
 import ssl
 import threading
 import time
@@ -319,11 +320,23 @@ def test_an_idle_association_is_aborted_after_the_network_timeout(serve):
         assert line.receive().abort == (0, 0)
 
 
-def test_stopping_the_server_aborts_what_is_in_mid_message_in_time(serve, servers, storage):
+def trickle(line):
+    """Send a byte after the other, for longer than a test may take; until nobody takes them."""
+    with contextlib.suppress(OSError):
+        for byte in pdu(DATA, value(1, MORE_DATA, bytes(1000)))[: 50 * LIMIT_S]:
+            line.send(bytes([byte]))
+            time.sleep(0.02)
+
+
+@pytest.mark.parametrize("trickles", [False, True], ids=["silent", "a byte at a time"])
+def test_stopping_the_server_aborts_what_is_in_mid_message_in_time(serve, servers, storage, trickles):
     with associated(serve()) as line:
         begin_storing(line, storage)
         began = time.monotonic()
         stopping = threading.Thread(target=servers.pop().stop, kwargs={"grace_s": 0})
+        if trickles:
+            threading.Thread(target=trickle, args=[line], daemon=True).start()
+            time.sleep(0.2)
         stopping.start()
         assert line.receive().kind == ABORT
         stopping.join(LIMIT_S)

@@ -29,12 +29,13 @@ def restart(storage):
 def left_over(storage):
     """A file as it lies when the power fails after the answer: synced, its move lost; and its bytes."""
 
-    def leave(*, name=NAME, change=lambda data: data, is_sealed=True):
+    def leave(*, name=NAME, own_name=None, change=lambda data: data, is_sealed=True):
         file, header = Incoming(storage.incoming).take(), receipt().file_header()
         file.leave_room(len(header))
         file.write(encoded())
         if is_sealed:
-            file.seal(sealed(header, Seal(spool_name=name, size=file.size, crc32=file.crc32)))
+            seal = Seal(own_name=own_name or file.name, spool_name=name, size=file.size, crc32=file.crc32)
+            file.seal(sealed(header, seal))
         path = file._path
         path.write_bytes(change(path.read_bytes()))
         return path.read_bytes()
@@ -79,7 +80,12 @@ def test_what_was_never_answered_with_success_goes(storage, restart, left_over, 
 
 @pytest.mark.parametrize(
     "change",
-    [lambda d: d[:-1], lambda d: d + b"x", lambda d: d[:-20] + bytes(20), lambda d: d[:600]],
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda data: data[:-20] + bytes(20),
+        lambda data: data[:700],
+    ],
     ids=["short", "long", "zeros", "cut"],
 )
 def test_a_sealed_file_whose_bytes_are_not_those_that_came_is_set_aside_and_told(
@@ -92,6 +98,23 @@ def test_a_sealed_file_whose_bytes_are_not_those_that_came_is_set_aside_and_told
     assert kept.name == NAME
     assert kept.read_bytes() == changed
     assert f"quarantine/acknowledged/{NAME}" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [slice(140, 150), slice(300, 320)], ids=["group length", "circumstances"])
+def test_a_file_whose_header_is_damaged_is_not_deleted(storage, restart, left_over, damage):
+    def damaged(data):
+        return data[: damage.start] + b"\xff" * (damage.stop - damage.start) + data[damage.stop :]
+
+    changed = left_over(change=damaged)
+    restart()
+    (kept,) = storage.quarantine.rglob("*.dcm")
+    assert kept.read_bytes() == changed
+
+
+def test_what_an_older_version_left_in_the_spool_goes(storage, restart):
+    (storage.spool / f"{NAME}.part").write_bytes(b"half")
+    restart()
+    assert list(storage.spool.iterdir()) == []
 
 
 def test_a_file_that_cannot_be_read_stays_for_the_next_start(storage, restart, left_over, monkeypatch, caplog):

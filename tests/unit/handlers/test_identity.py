@@ -137,3 +137,11 @@ def test_of_a_data_set_that_names_itself_early_little_is_read_and_of_any_other_e
 def test_bytes_that_are_no_data_set_are_unreadable_however_many_they_are():
     with pytest.raises(UnreadableDataSetError):
         scan_of(memoryview(bytes(range(256)) * 200), ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("size", [100, 20_000, 1_100_000])
+@pytest.mark.parametrize("keyword", UIDS)
+def test_an_empty_uid_is_absent_however_long_the_data_set(keyword, size):
+    data = bytes(encoded(**{keyword: ""})) + b"\0" * size
+    with pytest.raises(WrongIdentityError, match=f"{keyword} is absent"):
+        scan_of(memoryview(data), ExplicitVRLittleEndian)

@@ -12,7 +12,8 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from handlers.receipt import CIRCUMSTANCES_CREATOR_UID, Caller, Receipt, Seal, sealed
 
 NAME = "01795289657474102011-f880bb22.dcm"
-UNSEALED = {"spool_name": "", "size": 0, "crc32": 0}
+OWN_NAME = f"{2**128 - 1:x}.part"
+UNSEALED = {"own_name": "", "spool_name": "", "size": 0, "crc32": 0}
 
 
 def receipt(**changes):
@@ -28,7 +29,7 @@ def receipt(**changes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"sop_instance_uid": "1.22.3"}, {"transfer_syntax_uid": UID("1.2.3.44")}])
-@pytest.mark.parametrize("seal", [None, Seal(spool_name=NAME, size=4 * 10**9, crc32=2**32 - 1)])
+@pytest.mark.parametrize("seal", [None, Seal(own_name=OWN_NAME, spool_name=NAME, size=4 * 10**9, crc32=2**32 - 1)])
 def test_it_is_byte_for_byte_what_pydicom_writes(changes, seal):
     one = receipt(**changes)
     header = sealed(one.file_header(), seal) if seal else one.file_header()
@@ -48,12 +49,12 @@ def test_it_is_byte_for_byte_what_pydicom_writes(changes, seal):
     assert json.loads(information) == {
         "peer_address": "::1",
         "association_id": "association-1",
-        **({"spool_name": NAME, "size": 4 * 10**9, "crc32": 2**32 - 1} if seal else UNSEALED),
+        **({"own_name": OWN_NAME, "spool_name": NAME, "size": 4 * 10**9, "crc32": 2**32 - 1} if seal else UNSEALED),
     }
 
 
 def test_what_has_no_header_gets_none_from_a_seal():
-    assert sealed(b"", Seal(spool_name=NAME, size=1, crc32=1)) == b""
+    assert sealed(b"", Seal(own_name=OWN_NAME, spool_name=NAME, size=1, crc32=1)) == b""
 
 
 @pytest.mark.parametrize("uid", ["", "1.2/../3", "1." * 40, "né"])

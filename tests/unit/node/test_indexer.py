@@ -103,8 +103,9 @@ def test_a_crash_between_commit_and_move_is_repaired(intake, monkeypatch):
 def test_the_same_bytes_again_leave_no_second_row_and_no_file(intake):
     intake.receive(1)
     intake.receive(1)
-    assert intake.indexer.run().outcomes == {Outcome.STORED: 1}
-    assert intake.indexer.run().outcomes == {Outcome.DUPLICATE: 1}
+    first, second = intake.indexer.run(), intake.indexer.run()
+    assert (first.outcomes, first.more) == ({Outcome.STORED: 1}, True)
+    assert (second.outcomes, second.more) == ({Outcome.DUPLICATE: 1}, False)
     assert len(intake.rows()) == 1
     assert intake.storage.spooled() == []
 
@@ -230,6 +231,26 @@ def test_equal_pixels_under_another_header_have_equal_pixel_hashes(intake):
     first, second, third = intake.rows()
     assert first.pixel_sha256 == second.pixel_sha256 != third.pixel_sha256
     assert len({row.dataset_sha256 for row in intake.rows()}) == 3
+
+
+@pytest.mark.parametrize("before", [1 << 16, 1 << 18], ids=["in the head", "across its end"])
+@pytest.mark.parametrize("length", [None, 0xFFFFFFFF], ids=["of known length", "of undefined length"])
+def test_a_long_private_element_before_the_study_does_not_hide_it(intake, before, length):
+    """pydicom says nothing of an element of undefined length that ends too early, and stops with nothing read."""
+    private = bytes.fromhex("0900100000000000")[:4] + b"LO\2\0X "
+    value = bytes.fromhex("feff00e0") + before.to_bytes(4, "little") + bytes(before)
+    value += bytes.fromhex("feffdde000000000") if length else b""
+    private += bytes.fromhex("09001010") + b"OB\0\0" + (length or len(value)).to_bytes(4, "little") + value
+    data = bytes(encoded(SOPInstanceUID="1.2.3.7", BitsAllocated=16, PixelData=b"\1\2" * 100))
+    at = data.index(bytes.fromhex("10001000"))
+    uids = {"sop_instance_uid": "1.2.3.7"}
+    assert store_with(intake._handler, memoryview(data[:at] + private + data[at:]), **uids) == 0
+    assert intake.indexer.run().outcomes == {Outcome.STORED: 1}
+    (row,) = intake.rows()
+    path = intake.storage.root / row.path
+    with path.open("rb") as file:
+        dcmread(file, stop_before_pixels=True)
+        assert row.pixel_sha256 == hashlib.sha256(path.read_bytes()[file.tell() :]).hexdigest()
 
 
 @pytest.mark.parametrize(("data_set_at", "pixels_at"), [(144, 150), (144, 160), (150, 400), (144, 0), (144, 10_000)])

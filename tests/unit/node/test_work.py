@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from handlers.association import Associations
-from node.indexer import BATCH, Indexed
+from node.indexer import Indexed
 from node.lull import Lull
 from node.work import INDEX_PAUSE_S, Work
 
@@ -18,12 +18,12 @@ class FakeScheduler:
         self.woken.append((stage, in_s))
 
 
-@pytest.mark.parametrize(("found", "pause_s", "settle_in_s"), [(BATCH, 0.0, 1.0), (BATCH - 1, INDEX_PAUSE_S, 0.0)])
-def test_a_backlog_is_indexed_without_a_pause_and_settling_does_not_get_in_its_way(found, pause_s, settle_in_s):
+@pytest.mark.parametrize(("more", "pause_s", "settle_in_s"), [(True, 0.0, 1.0), (False, INDEX_PAUSE_S, 0.0)])
+def test_a_backlog_is_indexed_without_a_pause_and_settling_does_not_get_in_its_way(more, pause_s, settle_in_s):
     work = Work.__new__(Work)
     work._scheduler = FakeScheduler()
     work._lull = Lull(Associations())
-    work._indexer = type("FakeIndexer", (), {"run": lambda _: Indexed(left_over=found)})()
+    work._indexer = type("FakeIndexer", (), {"run": lambda _: Indexed(left_over=7, more=more)})()
     due = work._index()
     assert abs(due - datetime.now(UTC) - timedelta(seconds=pause_s)) < timedelta(seconds=0.1)
     assert work._scheduler.woken == [("catalogue", 0.0), ("settle", settle_in_s)]
