@@ -73,6 +73,13 @@ def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of any kind
     return {name: value for name, value in options.items() if value is not None}
 
 
+def common(*, precision: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - of any kind
+    """Return the options that are alike for all recipes on the common loop, as `training.loop.plan.Plan` has them."""
+    from training.loop.plan import Precision
+
+    return {**options, "precision": Precision(precision), "is_shown": errors.is_terminal}
+
+
 def weights_in(named: Path | None) -> Path:
     """Return the weights folder that was named, or the node's own."""
     return named or load_config(None).storage.weights

@@ -19,6 +19,7 @@ from node.cli.training import (
     SeedOption,
     WeightsOption,
     WorkersOption,
+    common,
     given,
     need_lightning,
     show,
@@ -26,7 +27,6 @@ from node.cli.training import (
     train_app,
     weights_in,
 )
-from node.console import errors
 
 
 @train_app.command("opacity-boxes")
@@ -55,7 +55,6 @@ def opacity_boxes(
     check_device(device)
     need_lightning()
     with told():
-        from training.loop.plan import Precision
         from training.opacity_boxes.recipe import How, Sources, make
 
         how = How(
@@ -66,16 +65,15 @@ def opacity_boxes(
                 momentum=momentum,
                 weight_decay=weight_decay,
             ),
-            common={
-                "seed": seed,
-                "folds": folds,
-                "fold": fold,
-                "precision": Precision(precision),
-                "device": device,
-                "workers": workers,
-                "licence": licence,
-                "is_shown": errors.is_terminal,
-            },
+            common=common(
+                seed=seed,
+                folds=folds,
+                fold=fold,
+                precision=precision,
+                device=device,
+                workers=workers,
+                licence=licence,
+            ),
         )
         folder = None if start == "nothing" else weights_in(weights)
         card = make(Sources(data=data, out=out, weights=folder), how)

@@ -20,6 +20,7 @@ from node.cli.training import (
     SeedOption,
     WeightsOption,
     WorkersOption,
+    common,
     given,
     need_lightning,
     show,
@@ -27,7 +28,6 @@ from node.cli.training import (
     train_app,
     weights_in,
 )
-from node.console import errors
 
 if TYPE_CHECKING:
     from training.opacity_explain.numbers import Part
@@ -67,21 +67,19 @@ def opacity_explain(
     check_device(device)
     need_lightning()
     with told():
-        from training.loop.plan import Precision
         from training.opacity_explain.recipe import How, Sources, make
 
         how = How(
             changed=given(epochs=epochs, batch=batch, learning_rate=learning_rate, decay=decay),
-            common={
-                "seed": seed,
-                "folds": folds,
-                "fold": fold,
-                "precision": Precision(precision),
-                "device": device,
-                "workers": workers,
-                "licence": licence,
-                "is_shown": errors.is_terminal,
-            },
+            common=common(
+                seed=seed,
+                folds=folds,
+                fold=fold,
+                precision=precision,
+                device=device,
+                workers=workers,
+                licence=licence,
+            ),
         )
         sources = Sources(data=data, out=out, weights=weights_in(weights), lungs=lungs, is_imagenet=start == "imagenet")
         cards = make(sources, _chosen(part, backbone), how)
