@@ -28,7 +28,7 @@ demo: $(STAMP) ## a chest CT and X-ray in, results out: STUDY=<folder of DICOM f
 
 .PHONY: test
 test: $(STAMP) ## unit, integration and acceptance tests; ARGS='-k name' goes to pytest
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## what every commit passes: format, lint, types, floors, unit and integration tests
