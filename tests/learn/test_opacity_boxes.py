@@ -25,7 +25,6 @@ from tests.learn.boxed_phantoms import boxed, write_siim, write_truth
 from tests.learn.shelves import install
 from training.opacity_boxes.recipe import How, Sources, make
 
-_SIDE = 96
 _HELD_OUT = 1000
 _SHAPES = ((256, 256), (320, 264), (260, 300))
 _LIES = (("L", "F"), ("R", "F"), ("F", "L"))
@@ -37,6 +36,7 @@ class Size:
 
     images: int
     epochs: int
+    side: int
     narrower: int
     held_out: int
     threshold: float
@@ -48,8 +48,9 @@ class Size:
 
 SIZE = (
     Size(
-        images=96,
-        epochs=36,
+        images=120,
+        epochs=40,
+        side=144,
         narrower=4,
         held_out=24,
         threshold=0.5,
@@ -62,6 +63,7 @@ SIZE = (
     else Size(
         images=24,
         epochs=36,
+        side=96,
         narrower=8,
         held_out=8,
         threshold=0.05,
@@ -76,9 +78,9 @@ _NARROW = Widths(
     narrower=SIZE.narrower,
     pyramid=64,
     head=128,
-    anchors=(_SIDE // 16, _SIDE // 8, _SIDE // 5, _SIDE // 3, _SIDE // 2),
-    shorter=_SIDE,
-    longer=_SIDE * 8 // 5,
+    anchors=(SIZE.side // 16, SIZE.side // 8, SIZE.side // 5, SIZE.side // 3, SIZE.side // 2),
+    shorter=SIZE.side,
+    longer=SIZE.side * 8 // 5,
     proposals=(64, 64),
     sampled=(64, 32),
 )
