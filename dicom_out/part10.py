@@ -17,12 +17,12 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmwrite
+from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset, write_file_meta_info
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_out.uids import derived_uid
 
@@ -30,6 +30,10 @@ IMPLEMENTATION_CLASS_UID = derived_uid("implementation class")
 IMPLEMENTATION_VERSION_NAME = "OPACITY_NODE_0"
 _FILE_META_OFFSET = 128 + 4 + 12
 """Preamble, prefix and the File Meta Information Group Length element itself."""
+_OTHER_WAYS = {
+    str(ImplicitVRLittleEndian): str(ExplicitVRLittleEndian),
+    str(ExplicitVRLittleEndian): str(ImplicitVRLittleEndian),
+}
 _LEVEL = 1
 """Of zlib: higher ones take several times as long for a few per cent."""
 _CHUNK = 1 << 20
@@ -85,6 +89,43 @@ def deflated(dataset: Dataset, frames: Iterable[NDArray[np.float32]], size: int)
 def is_deflated(transfer_syntax_uid: str) -> bool:
     """Say whether `inflate` can do anything about a file."""
     return transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+
+
+def other_way(transfer_syntax_uid: str) -> str | None:
+    """Return the transfer syntax that `recode` can turn a file of this one into, if any."""
+    return _OTHER_WAYS.get(transfer_syntax_uid)
+
+
+def recode(path: Path, target: BinaryIO) -> None:
+    """Write a file of one of both uncompressed little endian transfer syntaxes in the other; it is in memory meanwhile.
+
+    Parameters
+    ----------
+    path : Path
+        Implicit or Explicit VR Little Endian.
+    target : file
+        Takes the file.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be encoded so.
+    OSError
+        If the one cannot be read, or the other not written.
+
+    References
+    ----------
+    PS3.5 6.2.2 (unknown private elements become UN), A.1, A.2.
+    """
+    dataset = dcmread(path)
+    syntax = UID(_OTHER_WAYS[str(dataset.file_meta.TransferSyntaxUID)])
+    dataset.file_meta.TransferSyntaxUID = syntax
+    try:
+        dcmwrite(target, dataset, implicit_vr=syntax.is_implicit_VR, little_endian=True)
+    except OSError:
+        raise
+    except Exception as error:  # pydicom raises anything for what others wrote
+        raise ValueError(f"it cannot be written as {syntax.name}: {type(error).__name__}") from error
 
 
 def inflate(path: Path, target: BinaryIO) -> None:

@@ -1,6 +1,7 @@
 """C-STORE SCU: files to a peer over one association, with the status of each.
 
-They go as they are; what is deflated goes inflated to a peer that does not take it so.
+They go as they are; to a peer that does not take them so, what is deflated goes inflated, and what is not compressed in
+the other uncompressed transfer syntax.
 
 References
 ----------
@@ -10,11 +11,12 @@ PS3.4 B.2.3 Storage statuses; PS3.7 9.3.1 C-STORE, C Status codes.
 import itertools
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
@@ -23,7 +25,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_out.association import Lines, NoAssociationError, Peer, associate
-from dicom_out.part10 import inflate, is_deflated
+from dicom_out.part10 import inflate, is_deflated, other_way, recode
 
 __all__ = ["Peer", "SendOutcome", "SendState", "Sender", "connect", "echo", "send"]
 
@@ -105,7 +107,8 @@ class Sender:
         """Send one file and wait for the answer; never raises for what the peer or the network does."""
         sop_class, transfer_syntax = kind = _kind(path)
         as_it_is = kind in self._accepted
-        if not as_it_is and self._accepted.isdisjoint(_ways(*kind)):
+        change = inflate if not self._accepted.isdisjoint(_ways(*kind)) else self._recode(*kind)
+        if change is None:
             return SendOutcome(
                 path=path,
                 state=SendState.UNSUPPORTED,
@@ -117,16 +120,20 @@ class Sender:
             if as_it_is:
                 return self._store(path, path)
             # Without a name, so that nothing is left of it whatever ends us; sent by the name that the kernel gives it.
-            with tempfile.TemporaryFile(dir=path.parent) as inflated:
-                inflate(path, inflated)
-                inflated.flush()
-                return self._store(path, Path(f"/proc/self/fd/{inflated.fileno()}"))
+            with tempfile.TemporaryFile(dir=path.parent) as changed:
+                change(path, changed)
+                changed.flush()
+                return self._store(path, Path(f"/proc/self/fd/{changed.fileno()}"))
         except zlib.error as error:
             return SendOutcome(
                 path=path, state=SendState.UNSUPPORTED, message=f"its deflated data are damaged: {error}"
             )
         except (RuntimeError, OSError, ValueError) as error:
             return SendOutcome(path=path, state=SendState.UNREACHABLE, message=str(error))
+
+    def _recode(self, sop_class: str, transfer_syntax: str) -> Callable[[Path, BinaryIO], None] | None:
+        """Return what makes of an uncompressed object the one that is taken; None if there is nothing."""
+        return recode if (sop_class, other_way(transfer_syntax)) in self._accepted else None
 
     def _store(self, path: Path, sent: Path) -> SendOutcome:
         # pynetdicom's limit for the answer begins before the last bytes have left; a slow line needs more.

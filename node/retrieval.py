@@ -5,6 +5,7 @@ References
 PS3.4 C Query/Retrieve Service Class; PS3.7 D.3.3.4 SCP/SCU Role Selection.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_out.association import NoAssociationError, Peer, pace
-from dicom_out.sender import Originator, Sender, SendOutcome, SendState, connect
+from dicom_out.sender import Originator, Sender, SendState, connect
 from handlers.callers import is_named
 from handlers.identifier import SOP_CLASSES
 from handlers.query import QueryHandler, Reading
@@ -25,6 +26,8 @@ from handlers.sub_operations import Move, Sent, Store, UnknownDestinationError, 
 from node.config import Config
 from node.outbox import peer_of
 from node.sections import Destination
+
+logger = logging.getLogger(__name__)
 
 _SENT = {SendState.SENT: Sent.COMPLETED, SendState.WARNED: Sent.WARNED}
 
@@ -91,7 +94,7 @@ class QueryRetrieveScp:
         originator = Originator(ae_title=move.originator, message_id=move.message_id)
         try:
             with connect(paths, peer_of(config, destination), originator=originator) as sender:
-                yield lambda path: _sent(sender.store(path))
+                yield _told(sender, destination.ae_title)
         except NoAssociationError as error:
             raise UnreachableError(str(error)) from error
 
@@ -112,8 +115,20 @@ class QueryRetrieveScp:
             timeout_s=self._config().outbox.timeout_s,
         )
         sender = Sender(association, peer, contexts=contexts, originator=Originator(message_id=message_id))
-        return lambda path: _sent(sender.store(path))
+        return _told(sender, peer.ae_title)
 
 
-def _sent(outcome: SendOutcome) -> Sent:
-    return _SENT.get(outcome.state, Sent.FAILED)
+def _told(sender: Sender, ae_title: str) -> Store:
+    """Return what sends a file, and logs why one did not go; once for all that did not for the same reason."""
+    reasons: set[str] = set()
+
+    def store(path: Path) -> Sent:
+        outcome = sender.store(path)
+        sent = _SENT.get(outcome.state, Sent.FAILED)
+        why = outcome.message or f"status 0x{outcome.status or 0:04X}"
+        if sent is Sent.FAILED and why not in reasons:
+            reasons.add(why)
+            logger.warning("%s did not get an object, or several: %s", ae_title, why, extra={"action": "retrieve"})
+        return sent
+
+    return store

@@ -318,6 +318,18 @@ def test_a_compressed_image_is_not_sent_in_another_transfer_syntax(associate):
     assert (came, answers[-1][0].Status) == ([], 0xA702)
 
 
+def test_an_uncompressed_image_goes_in_the_other_uncompressed_transfer_syntax(associate, holdings):
+    series = identifier("SERIES", StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
+    answers, came = get(associate, series, syntax=ImplicitVRLittleEndian)
+    assert (set(came), answers[-1][0].Status) == (SLICES, 0x0000)
+
+
+def test_why_an_object_does_not_go_is_logged_once_for_all_of_its_kind(associate, caplog):
+    get(associate, identifier("STUDY", StudyInstanceUID=XRAY_STUDY))
+    (said,) = [record.getMessage() for record in caplog.records if "did not get" in record.getMessage()]
+    assert "does not take" in said
+
+
 def test_warnings_and_failures_of_the_peer_are_counted(associate):
     series = identifier("SERIES", StudyInstanceUID=STUDY, SeriesInstanceUID=SERIES)
     warned = get(associate, series, status=0xB007)[0][-1][0]
