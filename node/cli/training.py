@@ -1,6 +1,7 @@
 """Weights from a site's own images: ``train``, a command for each recipe."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from node.cli.entry import app, fail, load_config
 from node.cli.offline import check_device
 from node.console import errors
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 train_app = typer.Typer(
     no_args_is_help=True,
@@ -52,14 +53,18 @@ def told() -> Iterator[None]:
     from training.errors import TrainingError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="`torch.jit.interface` is deprecated", category=FutureWarning
+            )  # timm's
+            yield
     except (TrainingError, SelectionRefusedError, WeightsRefusedError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'a file'}: {error.strerror or error}")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
         errors.print("broken off; the same command goes on", style="red")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(_TERMINATED if isinstance(ended, SystemExit) else _INTERRUPTED) from None
 
 
 def need_lightning() -> None:

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
+from training.loop.ending import stoppable
 from training.loop.loading import loader, mixed
 from training.loop.log import EpochLog
 from training.loop.plan import Plan, PlanError
@@ -108,15 +109,13 @@ def fit(
         If there are fewer examples than a batch has.
     """
     if len(seen) < plan.batch:
-        raise PlanError(
-            f"{len(seen)} images to learn from are fewer than one batch of {plan.batch}; give less as --batch."
-        )
+        raise PlanError(_too_few(task.slot, plan, len(seen), len(unseen)))
     torch.manual_seed(plan.seed)
     learning = _Learning(task, plan, len(seen) // plan.batch)
     watched = loader(task, unseen, plan, varied=False) if task.watches and unseen else None
     last = unfinished / f"{_CHECKPOINT}.ckpt"
     trainer = _trainer(plan, unfinished, log)
-    with _quiet():
+    with _quiet(), stoppable():
         trainer.fit(
             learning,
             loader(task, seen, plan, varied=True),
@@ -130,7 +129,7 @@ def fit(
 
 def _trainer(plan: Plan, unfinished: Path, log: Path) -> Trainer:
     kept = ModelCheckpoint(dirpath=unfinished, filename=_CHECKPOINT, save_top_k=1, enable_version_counter=False)
-    callbacks: list[Callback] = [kept, EpochLog(log)]
+    callbacks: list[Callback] = [kept, EpochLog(log, is_said=not plan.is_shown)]
     if plan.is_shown:
         callbacks.append(RichProgressBar(refresh_rate=1, leave=True, console_kwargs={"stderr": True}))
     device = torch.device(plan.device)
@@ -148,6 +147,16 @@ def _trainer(plan: Plan, unfinished: Path, log: Path) -> Trainer:
             num_sanity_val_steps=0,
             benchmark=False,
         )
+
+
+def _too_few(slot: str, plan: Plan, seen: int, unseen: int) -> str:
+    """Return what a person is told who has fewer images than a batch."""
+    held_out = f" and {unseen} held out as fold {plan.fold} of {plan.folds}" if plan.folds else ""
+    less = ", or 0 as --folds, which holds out nobody" if plan.folds and seen + unseen >= plan.batch else ""
+    return (
+        f"{slot}: {seen} images to learn from{held_out}; a batch of {plan.batch} needs as many to learn from. Give "
+        f"more images, or less as --batch{less}."
+    )
 
 
 class _quiet(warnings.catch_warnings):  # noqa: N801 - a context, as its base is

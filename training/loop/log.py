@@ -1,6 +1,7 @@
 """The log of a training: a CSV file, a row for each epoch."""
 
 import csv
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ class EpochLog(Callback):
     ----------
     path : Path
         Of the CSV file.
+    is_said : bool
+        Whether each epoch is a line on standard error too: where no progress is drawn.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_said: bool) -> None:
         self._path = path
+        self._is_said = is_said
         self._rows: list[dict[str, Any]] = []
         self._began = 0.0
 
@@ -47,3 +51,10 @@ class EpochLog(Callback):
             table.writeheader()
             table.writerows(self._rows)
         part.replace(self._path)
+        if self._is_said:
+            losses = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in measured.items())
+            sys.stderr.write(
+                f"{self._path.stem}: epoch {row['epoch']} of {trainer.max_epochs}, {losses}, "
+                f"{self._rows[-1]['seconds']} s\n"
+            )
+            sys.stderr.flush()

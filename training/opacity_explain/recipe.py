@@ -94,8 +94,6 @@ class How:
         Fields of `Plan` but epochs and batch.
     widths : Widths
         Of the networks.
-    on_read, on_outlined : callable
-        Called after each image.
     """
 
     changed: Mapping[str, Any] = field(default_factory=dict)

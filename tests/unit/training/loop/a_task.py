@@ -1,5 +1,6 @@
 """The smallest task there is: whether a few numbers are bright, told by a network with a batch norm that is frozen."""
 
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +49,19 @@ class BrightTask(Task):
     start = Start()
     stops_at = None
     """Where reading fails, as if the power had."""
+    stopped_by = None
+    """The signal that comes there in place of a failure."""
 
     def __init__(self, patients=6, each=2):
         super().__init__([Number(f"n{n}", f"p{n // each}", n % 2 == 1) for n in range(patients * each)])
         self.numbers = {"rate": 0.1}
         self.data = {"origin": "made up", "left_out": []}
         self.read = 0
+
+    def stop(self):
+        if self.stopped_by is None:
+            raise OSError("no power")
+        signal.raise_signal(self.stopped_by)
 
     def network(self):
         return Net()
@@ -64,7 +72,7 @@ class BrightTask(Task):
     def sample(self, number, *, varied):
         self.read += varied
         if self.read == self.stops_at:
-            raise OSError("no power")
+            self.stop()
         bright = torch.tensor(float(self.examples[number].bright))
         values = torch.tensor([0.0, 1.0]) * bright + 0.1
         return (values + 0.1 * torch.randn(2) if varied else values), bright

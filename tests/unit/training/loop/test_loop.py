@@ -3,14 +3,17 @@
 import csv
 import hashlib
 import json
+import signal
 from dataclasses import replace
 
 import pytest
 import torch
+import typer
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from inference.weights import manifest
+from node.cli.training import told
 from node.installation import Installation
 from tests.unit.training.loop.a_task import PLAN, SLOT, BrightTask
 from training.loop.making import make, parted
@@ -62,6 +65,19 @@ def test_what_was_broken_off_goes_on_and_ends_as_if_it_had_not_been(out, tmp_pat
     assert values_of(tmp_path) == values_of(out)
     assert log_of(tmp_path) == log_of(out)
     assert not list((tmp_path / "unfinished").iterdir())
+
+
+@pytest.mark.parametrize(("stopped_by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_training_that_is_stopped_says_that_the_same_command_goes_on(stopped_by, status, out, tmp_path, capsys):
+    stopped = BrightTask()
+    stopped.stops_at, stopped.stopped_by = 11, stopped_by
+    with pytest.raises(typer.Exit) as ended, told():
+        make(stopped, PLAN, tmp_path)
+    assert ended.value.exit_code == status
+    assert "broken off; the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    make(BrightTask(), PLAN, tmp_path)
+    assert values_of(tmp_path) == values_of(out)
 
 
 def test_what_was_made_is_not_made_again_and_what_differs_is(out, tmp_path):
@@ -138,6 +154,14 @@ def test_the_log_has_a_row_for_each_epoch_with_the_loss_on_both_sides(out):
     assert all(float(row[name]) > 0 for row in rows for name in ("loss", "held_out_loss", "rate_at_end"))
 
 
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_without_a_terminal_each_epoch_is_a_line(is_shown, tmp_path, capsys):
+    make(BrightTask(), replace(PLAN, epochs=2, is_shown=is_shown), tmp_path)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{SLOT}: epoch")]
+    assert [line.split(",")[0] for line in lines] == ([] if is_shown else [f"{SLOT}: epoch {n} of 2" for n in (1, 2)])
+    assert all("loss 0." in line for line in lines)
+
+
 def test_mixed_precision_computes_otherwise_and_leaves_weights_in_full(out, tmp_path):
     make(BrightTask(), replace(PLAN, precision=Precision.BF16), tmp_path)
     assert {value.dtype for value in state_of(tmp_path).values()} <= {torch.float32, torch.int64}
@@ -159,7 +183,8 @@ def test_a_plan_that_cannot_be_is_refused(changes, message):
 
 
 def test_too_few_images_or_patients_are_refused(tmp_path):
-    with pytest.raises(PlanError, match="8 images to learn from are fewer than one batch of 9"):
+    said = f"{SLOT}: 8 images to learn from and 4 held out as fold 2 of 3; a batch of 9 needs as many.* 0 as --folds"
+    with pytest.raises(PlanError, match=said):
         make(BrightTask(), replace(PLAN, batch=9), tmp_path)
     with pytest.raises(PlanError, match="images of 6 patients, and 7 folds need as many"):
         make(BrightTask(), replace(PLAN, folds=7), tmp_path)

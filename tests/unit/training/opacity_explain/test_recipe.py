@@ -277,7 +277,7 @@ def test_the_command_says_in_one_line_what_to_change(folder, tmp_path):
     command = ["train", "opacity-explain", "--data", folder, "--out", tmp_path, "--weights", tmp_path / "none"]
     for more, said in (
         (["--part", "classifier"], "opacity-node models fetch efficientnet-b4-imagenet"),
-        (["--part", "lungs", "--batch", "9"], "are fewer than one batch of 9"),
+        (["--part", "lungs", "--batch", "9"], "a batch of 9 needs as many to learn from"),
         (["--part", "lungs", "--folds", "9"], "9 folds need as many"),
         (["--part", "lungs", "--precision", "16-mixed"], "16-mixed needs a GPU"),
     ):
