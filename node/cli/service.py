@@ -1,5 +1,6 @@
 """The service and its state: ``serve``, ``status``, ``config``, ``check-config``."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -106,8 +107,19 @@ def check_config(
 
 @app.command()
 def hash_passcode() -> None:
-    """Ask for a passcode and print its hash, for [dicom.users] of config.toml."""
+    r"""Ask for a passcode, or read a line from a pipe, and print its hash, for \[dicom.users] of config.toml."""
     from handlers.passcodes import hashed
 
-    passcode = typer.prompt("passcode", hide_input=True, confirmation_prompt=True, err=True)
+    if sys.stdin.isatty():
+        passcode = typer.prompt("passcode", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        passcode = _piped()
     print(hashed(passcode.encode()))  # noqa: T201 - for a file, not for a terminal
+
+
+def _piped() -> str:
+    """Return the one line of standard input; twice the same is what a script for a terminal gives."""
+    lines = set(sys.stdin.read().splitlines())
+    if len(lines) != 1 or not (passcode := lines.pop()):
+        fail("standard input must hold one passcode, as one line; nothing was printed")
+    return passcode
