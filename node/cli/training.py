@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 import typer
 
 from inference.findings import SelectionRefusedError
 from inference.weights import WeightsRefusedError
-from node.cli.entry import app, fail, load_config
+from node.cli.entry import ConfigOption, app, fail, load_config
 from node.cli.offline import check_device
 from node.console import errors
 
 _INTERRUPTED, _TERMINATED = 130, 143
+_OF_TIMM = "`torch.jit.interface` is deprecated"
 
 train_app = typer.Typer(
     no_args_is_help=True,
@@ -32,9 +34,6 @@ WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of installed weights; by default that of config.toml.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ...")]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over all images.")]
-BatchOption = Annotated[int | None, typer.Option("--batch", min=1, help="Images a step.")]
-RateOption = Annotated[float | None, typer.Option("--learning-rate", min=0, help="To begin with.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Of everything random.")]
 FoldsOption = Annotated[
     int, typer.Option("--folds", min=0, help="Parts into which patients are dealt out; 0 holds out nobody.")
@@ -47,18 +46,40 @@ WorkersOption = Annotated[int, typer.Option("--workers", min=0, help="Processes 
 LicenceOption = Annotated[str, typer.Option("--licence", help="Under which the weights may be used, for the card.")]
 
 
+def epochs_option(default: str) -> Any:  # noqa: ANN401 - typer's
+    """Return ``--epochs``; the recipe knows its default, the help says it."""
+    return typer.Option("--epochs", min=1, show_default=default, help="Passes over all images.")
+
+
+def batch_option(default: str) -> Any:  # noqa: ANN401 - typer's
+    """Return ``--batch``, likewise."""
+    return typer.Option("--batch", min=1, show_default=default, help="Images a step.")
+
+
+def rate_option(default: str) -> Any:  # noqa: ANN401 - typer's
+    """Return ``--learning-rate``, likewise."""
+    return typer.Option("--learning-rate", min=0, show_default=default, help="To begin with.")
+
+
 @contextmanager
-def told() -> Iterator[None]:
-    """End saying what a person can put right, or that the same command goes on."""
+def told(without_start: str = "") -> Iterator[None]:
+    """End saying what a person can put right, or that the same command goes on.
+
+    Parameters
+    ----------
+    without_start : str, optional
+        What begins the training without the weights that it can start from.
+    """
     from training.errors import TrainingError
 
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="`torch.jit.interface` is deprecated", category=FutureWarning
-            )  # timm's
+            warnings.filterwarnings("ignore", message=_OF_TIMM, category=FutureWarning)
             yield
-    except (TrainingError, SelectionRefusedError, WeightsRefusedError) as error:
+    except WeightsRefusedError as error:
+        starts = ", ".join(slot.name for slot in error.slots if slot.training_start_for)
+        fail(f"{error} To train without {starts}: {without_start}." if starts and without_start else str(error))
+    except (TrainingError, SelectionRefusedError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'a file'}: {error.strerror or error}")
@@ -85,14 +106,18 @@ def common(*, precision: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
     return {**options, "precision": Precision(precision), "is_shown": errors.is_terminal}
 
 
-def weights_in(named: Path | None) -> Path:
+def weights_in(named: Path | None, config: Path | None) -> Path:
     """Return the weights folder that was named, or the node's own."""
-    return named or load_config(None).storage.weights
+    return named or load_config(config).storage.weights
 
 
-def show(said: Mapping[str, Any]) -> None:
-    """Print what was made."""
+def show(said: Mapping[str, Any], made: Mapping[str, Path]) -> None:
+    """Print what was made; and, beside the JSON, how the file of each slot is installed."""
     print(json.dumps(said, indent=2))  # noqa: T201 - a command's answer
+    for slot, path in made.items():
+        errors.print(
+            f"next: opacity-node models add {slot} {quote(str(path))}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 @train_app.command("lung-fields")
@@ -102,7 +127,7 @@ def lung_fields(
     ct: Annotated[
         Path | None, typer.Option("--ct", help="Folder of a chest CT, whose planes are to be told from X-rays.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    epochs: Annotated[int | None, epochs_option("80")] = None,
     processes: Annotated[int, typer.Option("--processes", min=1, help="Folds at a time, of one thread each.")] = 2,
 ) -> None:
     """Lungs on X-ray: cross-validated by patient, then trained on all. How the weights that come with it were made."""
@@ -111,7 +136,7 @@ def lung_fields(
         from training.lung_fields.recipe import make
 
         record = make(data, out, Recipe() if epochs is None else Recipe(epochs=epochs), ct=ct, processes=processes)
-        show(record["unseen_patients"])
+        show(record["unseen_patients"], {})
 
 
 @train_app.command("ct-severity")
@@ -122,19 +147,30 @@ def ct_severity(
     weights: WeightsOption = None,
     network: Annotated[Literal["ltc", "i3d"], typer.Option("--network")] = "ltc",
     start: Annotated[Literal["nothing", "kinetics"], typer.Option("--start", help="kinetics: of I3D.")] = "nothing",
-    width: Annotated[int | None, typer.Option("--width", help="Channels of the first convolution.")] = None,
-    size: Annotated[
-        tuple[int, int, int] | None, typer.Option("--size", metavar="SLICES ROWS COLUMNS", help="Of the input.")
+    width: Annotated[
+        int | None, typer.Option("--width", show_default="64", help="Channels of the first convolution.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs")] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="CTs a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its highest.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    size: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(
+            "--size",
+            metavar="SLICES ROWS COLUMNS",
+            show_default="ltc: 60 112 112; i3d: 64 224 224",
+            help="Of the input.",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", show_default="60", help="Passes over all CTs.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", show_default="8", help="CTs a step.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", show_default="0.0005", help="At its highest.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", show_default="20", help="Of everything random.")] = None,
     device: DeviceOption = "cpu",
+    config: ConfigOption = None,
 ) -> None:
     """Severity on CT, LTC or I3D: cross-validated by patient, then trained on all."""
     check_device(device)
-    with told():
+    with told("--start nothing"):
         from training.ct_severity.fitting import Network, Recipe
         from training.ct_severity.recipe import SIZES, Sources, make
 
@@ -143,13 +179,14 @@ def ct_severity(
         sources = Sources(
             data=data,
             labels=labels,
-            weights=weights_in(weights),
+            weights=weights_in(weights, config),
             out=out,
             kinetics=start == "kinetics",
             device=device,
         )
         record = make(sources, recipe)
-        show({name: record[name] for name in ("trained_on", "unseen_patients", "file")})
+        said = {name: record[name] for name in ("trained_on", "unseen_patients", "file")}
+        show(said, {record["slot"]: out / record["file"]})
 
 
 @train_app.command("opacity-ensemble")
@@ -160,21 +197,22 @@ def opacity_ensemble(
         Path | None,
         typer.Option("--weights", help="Weights folder with convnext-tiny-imagenet; without, starts from nothing."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    epochs: Annotated[int | None, epochs_option("60")] = None,
     device: DeviceOption = "cpu",
 ) -> None:
     """Opacity on X-ray, the ensemble: its ConvNeXt, and data sets from which nnU-Net makes the other three."""
     check_device(device)
-    with told():
+    with told("leave out --weights"):
         from inference.weights import Shelf
         from inference.weights.loading import read_state
         from training.opacity_ensemble.fitting import Recipe
         from training.opacity_ensemble.images import read
-        from training.opacity_ensemble.recipe import IMAGENET, make, write_datasets
+        from training.opacity_ensemble.recipe import IMAGENET, NAME, make, write_datasets
 
         images = read(data)
         imagenet = read_state(Shelf(weights).require(IMAGENET)[IMAGENET]) if weights else None
         datasets = write_datasets(images, out / "nnUNet_raw")
         recipe = Recipe() if epochs is None else Recipe(epochs=epochs)
         record = make(images, out, recipe, imagenet=imagenet, device=device)
-        show({"sha256": record["sha256"], "images": len(record["images"]), "nnUNet_raw": datasets})
+        said = {"sha256": record["sha256"], "images": len(record["images"]), "nnUNet_raw": datasets}
+        show(said, {NAME: out / f"{NAME}.safetensors"})

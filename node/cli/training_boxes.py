@@ -4,24 +4,25 @@ from typing import Annotated, Literal
 
 import typer
 
+from node.cli.entry import ConfigOption
 from node.cli.offline import check_device
 from node.cli.training import (
-    BatchOption,
     DataOption,
     DeviceOption,
-    EpochsOption,
     FoldOption,
     FoldsOption,
     LicenceOption,
     OutOption,
     PrecisionOption,
-    RateOption,
     SeedOption,
     WeightsOption,
     WorkersOption,
+    batch_option,
     common,
+    epochs_option,
     given,
     need_lightning,
+    rate_option,
     show,
     told,
     train_app,
@@ -38,11 +39,17 @@ def opacity_boxes(
         Literal["coco", "nothing"],
         typer.Option("--start", help="coco: of the slot fasterrcnn-coco, its head replaced."),
     ] = "coco",
-    epochs: EpochsOption = None,
-    batch: BatchOption = None,
-    learning_rate: RateOption = None,
-    momentum: Annotated[float | None, typer.Option("--momentum", min=0, max=1)] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay", min=0)] = None,
+    epochs: Annotated[int | None, epochs_option("10, as the source")] = None,
+    batch: Annotated[int | None, batch_option("4")] = None,
+    learning_rate: Annotated[float | None, rate_option("0.0001, as the source")] = None,
+    momentum: Annotated[
+        float | None,
+        typer.Option("--momentum", min=0, max=1, show_default="0.9, as the source", help="Of the descent."),
+    ] = None,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option("--weight-decay", min=0, show_default="0.0005, as the source", help="Of the descent."),
+    ] = None,
     folds: FoldsOption = 5,
     fold: FoldOption = 1,
     seed: SeedOption = 20,
@@ -50,11 +57,12 @@ def opacity_boxes(
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
     licence: LicenceOption = "not stated",
+    config: ConfigOption = None,
 ) -> None:
     """Boxes round opacity on X-ray: Faster R-CNN, by the numbers of its authors. Wants SIIM's classes of boxes."""
     check_device(device)
     need_lightning()
-    with told():
+    with told("--start nothing"):
         from training.opacity_boxes.recipe import How, Sources, make
 
         how = How(
@@ -75,6 +83,7 @@ def opacity_boxes(
                 licence=licence,
             ),
         )
-        folder = None if start == "nothing" else weights_in(weights)
+        folder = None if start == "nothing" else weights_in(weights, config)
         card = make(Sources(data=data, out=out, weights=folder), how)
-        show({name: card[name] for name in ("slot", "file", "sha256", "data", "held_out_fold")})
+        said = {name: card[name] for name in ("slot", "file", "sha256", "data", "held_out_fold")}
+        show(said, {card["slot"]: out / card["file"]})

@@ -5,24 +5,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from node.cli.entry import ConfigOption
 from node.cli.offline import check_device
 from node.cli.training import (
-    BatchOption,
     DataOption,
     DeviceOption,
-    EpochsOption,
     FoldOption,
     FoldsOption,
     LicenceOption,
     OutOption,
     PrecisionOption,
-    RateOption,
     SeedOption,
     WeightsOption,
     WorkersOption,
+    batch_option,
     common,
+    epochs_option,
     given,
     need_lightning,
+    rate_option,
     show,
     told,
     train_app,
@@ -43,17 +44,31 @@ def opacity_explain(
     backbone: Annotated[Literal["both", "b4", "convnext"], typer.Option("--backbone")] = "both",
     lungs: Annotated[
         Path | None,
-        typer.Option("--lungs", help="Folder with right-lung/NAME.png and left-lung/NAME.png; by default DATA."),
+        typer.Option(
+            "--lungs",
+            help="Folder with right-lung/NAME.png and left-lung/NAME.png; by default in the folder of --data.",
+        ),
     ] = None,
     weights: WeightsOption = None,
     start: Annotated[
         Literal["imagenet", "nothing"], typer.Option("--start", help="Of classifiers and regressors.")
     ] = "imagenet",
-    epochs: EpochsOption = None,
-    batch: BatchOption = None,
-    learning_rate: RateOption = None,
+    epochs: Annotated[
+        int | None, epochs_option("as the source: lungs 100, classifiers 20, regressors 25, maps 30")
+    ] = None,
+    batch: Annotated[int | None, batch_option("as the source: 32, regressors 50")] = None,
+    learning_rate: Annotated[
+        float | None, rate_option("as the source: classifiers 0.00001, regressors 0.00005, lungs and maps 0.0001")
+    ] = None,
     decay: Annotated[
-        float | None, typer.Option("--decay", min=0, max=1, help="Of the learning rate, an epoch; 1 is none.")
+        float | None,
+        typer.Option(
+            "--decay",
+            min=0,
+            max=1,
+            show_default="as the source: classifiers 0.5, regressors and maps 0.75",
+            help="Of the learning rate, an epoch; 1 is none.",
+        ),
     ] = None,
     folds: FoldsOption = 5,
     fold: FoldOption = 1,
@@ -62,11 +77,12 @@ def opacity_explain(
     device: DeviceOption = "cpu",
     workers: WorkersOption = 0,
     licence: LicenceOption = "not stated",
+    config: ConfigOption = None,
 ) -> None:
     """Opacity on X-ray, explained: lungs, classifiers, regressors of extent, maps; by the numbers of its authors."""
     check_device(device)
     need_lightning()
-    with told():
+    with told("--start nothing"):
         from training.opacity_explain.recipe import How, Sources, make
 
         how = How(
@@ -81,9 +97,12 @@ def opacity_explain(
                 licence=licence,
             ),
         )
-        sources = Sources(data=data, out=out, weights=weights_in(weights), lungs=lungs, is_imagenet=start == "imagenet")
+        sources = Sources(
+            data=data, out=out, weights=weights_in(weights, config), lungs=lungs, is_imagenet=start == "imagenet"
+        )
         cards = make(sources, _chosen(part, backbone), how)
-        show({card["slot"]: {name: card[name] for name in ("file", "sha256", "data")} for card in cards})
+        said = {card["slot"]: {name: card[name] for name in ("file", "sha256", "data")} for card in cards}
+        show(said, {card["slot"]: out / card["file"] for card in cards})
 
 
 def _chosen(part: str, backbone: str) -> "list[Part]":

@@ -97,6 +97,7 @@ def test_the_command_writes_weights_a_record_and_a_data_set_for_each_nnunet(fold
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     weights = out / "opacity-ensemble-convnext.safetensors"
+    assert f"next: opacity-node models add opacity-ensemble-convnext {weights}" in done.stderr
     ConvNeXtFPN(WIDTHS).load_state_dict(load_file(weights))
     record = json.loads((out / "opacity-ensemble-convnext.json").read_text())
     assert record["sha256"] == said["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
