@@ -60,7 +60,7 @@ class Installation:
         """
         _check_not_shipped(slot)
         if slot.url is None:
-            raise InstallationError(f"{slot.name}: nobody publishes these weights. Add your own: {slot.command}")
+            raise InstallationError(f"{slot.name}: nobody publishes these weights. Add your own: {slot.instruction}")
         if slot.pin is None and not accept_unpinned:
             raise InstallationError(
                 f"{slot.name}: nobody published a hash of {slot.url}, so nothing tells the right file from another. "

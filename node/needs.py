@@ -5,29 +5,37 @@ from pathlib import Path
 
 from handlers.callers import AllowedCaller
 from inference.weights import manifest
-from inference.weights.shelf import Shelf, State
+from inference.weights.refusals import are_many, count_of, install_command, listing_command
+from inference.weights.shelf import Shelf, Standing, State
 from node.config import Config
 from node.rules import Rule
 
 
 def unmet(rules: Sequence[Rule], folder: Path) -> list[str]:
-    """Say what rules lack: a line for each slot that is empty though a pipeline needs it, or wrongly filled.
+    """Say what rules lack: a line for each pipeline whose slots are empty though it needs them, or wrongly filled.
 
     Weights are looked at and not hashed, as the node's start shall not wait for gigabytes; a job hashes them.
     """
     shelf, said = Shelf(folder), []
     for name, users in users_of(rules).items():
-        for slot in manifest.SLOTS.values():
-            bad = {State.MISSING, State.WRONG} if name in slot.required_by else {State.WRONG}
-            if name not in (*slot.required_by, *slot.optional_for):
-                continue
-            standing = shelf.standing(slot.name, hashed=False)
-            if standing.state in bad:
-                said.append(
-                    f"{name} cannot run ({users}) with the weights {slot.name} {standing.state}: {standing.message}. "
-                    f"To install them: {slot.command}"
-                )
+        used = [slot for slot in manifest.SLOTS.values() if name in (*slot.required_by, *slot.optional_for)]
+        bad = [
+            standing
+            for standing in (shelf.standing(slot.name, hashed=False) for slot in used)
+            if standing.state is State.WRONG or (standing.state is State.MISSING and name in standing.slot.required_by)
+        ]
+        if bad:
+            said.append(f"{name} cannot run ({users}) {_why(name, bad)}")
     return said
+
+
+def _why(pipeline: str, bad: Sequence[Standing]) -> str:
+    slots = [standing.slot for standing in bad]
+    if are_many(slots):
+        states = " or ".join(dict.fromkeys(standing.state.value for standing in bad))
+        return f"with {count_of(slots, pipeline)} {states}: {listing_command(pipeline)}"
+    each = ", ".join(f"{standing.slot.name} {standing.state}: {standing.message}" for standing in bad)
+    return f"with the weights {each}. To install them: {install_command(slots)}"
 
 
 def unheard(config: Config) -> list[str]:

@@ -130,10 +130,12 @@ def run(spec: JobSpec, device: str) -> JobOutcome:
     Exception
         A fault: whatever a pipeline, a decoder or the disk raises; the job may be tried again.
     """
+    from inference.weights.refusals import of_a_job
+
     watch = Stopwatch()
     inferred = spec.refusal or infer(spec, device, watch)
     if isinstance(inferred, Refusal):
-        return _refused(spec, inferred, watch)
+        return _refused(spec, of_a_job(inferred), watch)
     return write(spec, *inferred, watch)
 
 

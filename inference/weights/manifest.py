@@ -66,6 +66,8 @@ class Slot(BaseModel):
         Of outputs.
     entry, prefix : str
         Under which key of the checkpoint the state dict lies; what all its keys begin with. Empty for none.
+    recipe : str
+        Recipe of `opacity-node train` with which a site can make its own; empty for none.
     required_by, optional_for, training_start_for : tuple of str
         Pipelines.
     """
@@ -88,6 +90,7 @@ class Slot(BaseModel):
     thresholds: Mapping[str, float] = {}
     entry: str = ""
     prefix: str = ""
+    recipe: str = ""
     required_by: tuple[Name, ...] = ()
     optional_for: tuple[Name, ...] = ()
     training_start_for: tuple[Name, ...] = ()
@@ -119,6 +122,16 @@ class Slot(BaseModel):
         if self.url is None:
             return f"opacity-node models add {self.name} PATH"
         return f"opacity-node models fetch {self.name}" + ("" if self.pin else " --accept-unpinned")
+
+    @property
+    def instruction(self) -> str:
+        """The command that installs it, and where its PATH comes from, for people."""
+        return "; ".join([self.command, *([self.made_with] if self.made_with else [])])
+
+    @property
+    def made_with(self) -> str:
+        """Where the PATH of the command comes from; empty where that is not for us to say."""
+        return f"PATH can be made with `opacity-node train {self.recipe}`: docs/training.md" if self.recipe else ""
 
 
 class _Manifest(BaseModel):

@@ -159,18 +159,21 @@ class Shelf:
         KeyError
             If there is no such slot.
         MissingWeightsError
-            If slots are empty; names them all.
+            If slots are empty; tells of them all.
         WrongWeightsError
             If something else lies in one.
         """
-        found = {name: self.find(name) for name in names}
-        if missing := [manifest.SLOTS[name] for name, verified in found.items() if verified is None]:
-            raise MissingWeightsError(missing)
-        return {name: verified for name, verified in found.items() if verified is not None}
+        return self._required(names)
 
     def require_for(self, pipeline: str) -> dict[str, Verified]:
         """Return all that a pipeline cannot do without, verified; raises as `require` does."""
-        return self.require(*(slot.name for slot in required_by(pipeline)))
+        return self._required([slot.name for slot in required_by(pipeline)], pipeline=pipeline)
+
+    def _required(self, names: Sequence[str], *, pipeline: str = "") -> dict[str, Verified]:
+        found = {name: self.find(name) for name in names}
+        if missing := [manifest.SLOTS[name] for name, verified in found.items() if verified is None]:
+            raise MissingWeightsError(missing, pipeline=pipeline)
+        return {name: verified for name, verified in found.items() if verified is not None}
 
     def _path(self, slot: Slot, record: Record | None) -> Path | None:
         file = record.file if record else slot.file if slot.pin else None

@@ -212,7 +212,7 @@ def _chosen(names: Sequence[str] | None, pipeline: str | None, *, every: bool) -
     chosen = [slot for slot in published if pipeline in (*slot.required_by, *slot.optional_for)]
     for slot in required_by(pipeline):
         if not slot.url and not slot.shipped:
-            errors.print(f"{pipeline} also needs your own: {slot.command}", markup=False, soft_wrap=True)
+            errors.print(f"{pipeline} also needs your own: {slot.instruction}", markup=False, soft_wrap=True)
     return chosen
 
 
@@ -255,7 +255,7 @@ def _print_lacks(standings: Sequence[Standing], settings: Config) -> None:
             console.print(
                 f"[yellow]![/] {escape(slot.name)}: {standing.state.value}, {escape(standing.message)}"
                 + (f"; needed by {escape(', '.join(needed))}" if needed else "")
-                + f". To install: {escape(slot.command)}",
+                + f". To install: {escape(slot.instruction)}",
                 soft_wrap=True,
                 highlight=False,
             )

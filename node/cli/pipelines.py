@@ -64,7 +64,7 @@ def _show_state(card: ModelCard, settings: Config) -> None:
         what = f"[{_COLOURS[standing.state]}]{standing.state.value}[/]"
         if card.name in slot.optional_for and standing.state is State.MISSING:
             what = "not installed, works without"
-        install = "" if standing.state is State.PRESENT else f": {slot.command}"
+        install = "" if standing.state is State.PRESENT else f": {slot.instruction}"
         console.print(f"  weights {slot.name}: {what}{escape(install)}", highlight=False, soft_wrap=True)
     if not standings:
         console.print("  weights: it has none", highlight=False)

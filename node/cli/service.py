@@ -119,7 +119,7 @@ def hash_passcode() -> None:
 
 def _piped() -> str:
     """Return the one line of standard input; twice the same is what a script for a terminal gives."""
-    lines = set(sys.stdin.read().splitlines())
+    lines: set[str] = set(sys.stdin.read().splitlines())
     if len(lines) != 1 or not (passcode := lines.pop()):
         fail("standard input must hold one passcode, as one line; nothing was printed")
     return passcode

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inference.registry import CARDS
+from inference.weights.manifest import SLOTS
 from node.card_page import END, page
 from node.cli import app
 from node.console import console
@@ -55,6 +56,16 @@ def test_the_whole_card_of_one_is_shown(run, name):
     said, card = words(done.output), CARDS[name]
     for text in (card.purpose, card.assessment, *card.limits, *card.not_for, *(n.source for n in card.quality)):
         assert words(text.replace("`", "")) in said
+
+
+def test_weights_of_ones_own_are_listed_with_the_recipe_that_makes_them(run):
+    said = words(run("pipelines", "opacity-explain").output)
+    for slot in SLOTS.values():
+        if "opacity-explain" in slot.required_by and not slot.shipped:
+            assert (
+                f"weights {slot.name}: missing: opacity-node models add {slot.name} PATH; PATH can be made with "
+                "`opacity-node train opacity-explain`: docs/training.md" in said
+            )
 
 
 def test_a_script_gets_card_state_and_rule(run):

@@ -129,6 +129,7 @@ def test_weights_that_are_gone_are_named_with_the_remedy(frontal, tmp_path, monk
     assert done.exit_code == 3
     assert "Weights are not installed: lung-fields." in done.output
     assert manifest.SLOTS["lung-fields"].command in done.output
+    assert "rerun" not in done.output, "that is of a node's jobs"
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def toy(monkeypatch, tmp_path):
 def test_a_job_without_its_weights_is_refused_with_the_command_and_a_notice(spec, toy, tmp_path):
     outcome = run(spec(), "cpu")
     assert outcome.refusal.code == "weights-missing"
-    assert "opacity-node models fetch toy" in outcome.refusal.remedy
+    assert "opacity-node models fetch toy), then run what was refused" in outcome.refusal.remedy
     (file,) = outcome.results
     assert file.kind == "notice"
     assert dciodvfy_errors(tmp_path / file.path) == []

@@ -28,6 +28,23 @@ def test_a_missing_slot_is_one_line_with_its_rules_and_the_command(declare, tmp_
     )
 
 
+def test_a_pipeline_that_lacks_several_is_one_line(monkeypatch, tmp_path):
+    def lacking(names):
+        declared = ({"name": name, "recipe": "toys", "required_by": ["lung-densitometry"]} for name in names)
+        slots.declare(monkeypatch, *declared)
+        (line,) = unmet(RULES, tmp_path)
+        return line.removeprefix("lung-densitometry cannot run (rule 'chest', 'emergency') with ")
+
+    assert lacking("ab") == (
+        "the weights a missing: not installed, b missing: not installed. To install them: opacity-node models add a "
+        "PATH; opacity-node models add b PATH; PATH can be made with `opacity-node train toys`: docs/training.md"
+    )
+    assert lacking("abcd") == (
+        "4 of 4 weights of lung-densitometry missing: "
+        "`opacity-node pipelines lung-densitometry` lists them with their commands"
+    )
+
+
 def test_a_file_of_a_wrong_size_is_told_without_reading_it(declare, tmp_path):
     declare(required_by=["lung-densitometry"], size=5)
     (tmp_path / "toy.pth").write_bytes(b"wrong size")

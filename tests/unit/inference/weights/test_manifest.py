@@ -10,6 +10,7 @@ from inference.registry import CARDS
 from inference.weights import manifest, pins
 from inference.weights.manifest import Form, Slot
 from inference.weights.pins import PinKind
+from node.cli.training import train_app
 
 SLOTS = list(manifest.SLOTS.values())
 PUBLISHED = [slot for slot in SLOTS if slot.url]
@@ -33,6 +34,11 @@ def test_every_network_of_the_systems_to_come_has_its_slot():
 @pytest.mark.parametrize("card", CARDS.values(), ids=lambda card: card.name)
 def test_a_card_names_the_slots_that_name_its_pipeline(card):
     assert set(card.weights) == {s.name for s in SLOTS if card.name in (*s.required_by, *s.optional_for)}
+
+
+def test_a_slot_has_a_recipe_where_nobody_publishes_its_weights_and_the_program_has_that_recipe():
+    assert all(bool(slot.recipe) is not (slot.shipped or slot.url is not None) for slot in SLOTS)
+    assert {slot.recipe for slot in SLOTS if slot.recipe} <= {command.name for command in train_app.registered_commands}
 
 
 @pytest.mark.parametrize("slot", PUBLISHED, ids=lambda slot: slot.name)

@@ -6,8 +6,17 @@ import pytest
 
 from dicom_out import uids
 from inference import registry
-from inference.findings import Algorithm
-from inference.weights import MissingWeightsError, Verified, WrongWeightsError, combined_sha256, manifest, pins, records
+from inference.findings import Algorithm, Refusal
+from inference.weights import (
+    MissingWeightsError,
+    Verified,
+    WrongWeightsError,
+    combined_sha256,
+    manifest,
+    pins,
+    records,
+    refusals,
+)
 from inference.weights.records import Record, Records
 from inference.weights.shelf import State
 from tests.slots import pinned, sha256
@@ -95,7 +104,7 @@ def test_a_shipped_file_that_changed_or_is_gone_is_refused_with_the_remedy(ship,
         shelf.require("toy")
     for caught in (missing, wrong):
         assert "install opacity-node anew" in caught.value.refusal.remedy
-        assert "models" not in caught.value.refusal.remedy.replace("models rerun", "")
+        assert "models" not in caught.value.refusal.remedy
 
 
 def test_without_hashing_only_the_size_tells(declare, shelf, put):
@@ -201,8 +210,7 @@ def test_all_that_is_missing_is_named_with_the_commands(declare, shelf, put):
         {"name": "here", "url": URL, "pin": pinned(b"right"), "required_by": ["p"], "file": "here.pth"},
         {"name": "pinned", "url": URL, "pin": pinned(b"right"), "required_by": ["p"]},
         {"name": "unpinned", "url": URL, "required_by": ["p"]},
-        {"name": "own", "required_by": ["p"]},
-        {"name": "folder", "form": "nnunet-folder", "file": "folder", "required_by": ["p"]},
+        {"name": "folder", "form": "nnunet-folder", "file": "folder", "recipe": "boxes", "required_by": ["p"]},
         {"name": "optional", "optional_for": ["p"]},
         {"name": "other", "required_by": ["q"]},
     )
@@ -211,11 +219,29 @@ def test_all_that_is_missing_is_named_with_the_commands(declare, shelf, put):
         shelf.require_for("p")
     refusal = caught.value.refusal
     assert refusal.code == "weights-missing"
-    assert refusal.reason == "Weights are not installed: pinned, unpinned, own, folder."
-    assert refusal.remedy == (
-        "Install them (opacity-node models fetch pinned unpinned --accept-unpinned; opacity-node models add own PATH; "
-        "opacity-node models add folder PATH), then run what was refused (opacity-node models rerun)."
+    assert refusal.reason == "Weights are not installed: pinned, unpinned, folder."
+    commands = (
+        "Install them (opacity-node models fetch pinned unpinned --accept-unpinned; opacity-node models add folder "
+        "PATH; PATH can be made with `opacity-node train boxes`: docs/training.md)"
     )
+    assert refusal.remedy == f"{commands}."
+    of_a_node = f"{commands}, then run what was refused (opacity-node models rerun)."
+    assert refusals.of_a_job(refusal).remedy == of_a_node
+
+
+def test_of_many_that_are_missing_their_number_is_said_and_what_lists_them(declare, shelf, put):
+    declare(*({"name": name, "recipe": "p", "required_by": ["p"]} for name in "abcd"))
+    with pytest.raises(MissingWeightsError) as caught:
+        shelf.require_for("p")
+    assert str(caught.value) == (
+        "4 of 4 weights of p are missing. Install them (`opacity-node pipelines p` lists them with their commands)."
+    )
+    assert [slot.name for slot in caught.value.slots] == ["a", "b", "c", "d"]
+
+
+def test_a_refusal_for_other_reasons_is_not_run_again():
+    refusal = Refusal(code="slice-thickness", reason="Too thick.", remedy="Send thin slices.")
+    assert refusals.of_a_job(refusal) == refusal
 
 
 def test_a_pipeline_with_all_its_weights_gets_them_verified(declare, shelf, put):
