@@ -51,6 +51,11 @@ class Standing:
     record: Record | None = None
     message: str = ""
 
+    @property
+    def licence(self) -> str:
+        """Of what lies there: of a site's own weights the manifest knows none."""
+        return "the site's own" if self.record is not None and self.slot.url is None else self.slot.licence
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verified:

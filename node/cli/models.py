@@ -234,6 +234,7 @@ def _plain(standing: Standing, settings: Config) -> dict[str, Any]:
     slot, record, users = standing.slot, standing.record, users_of(settings.rules)
     return {
         **slot.model_dump(mode="json"),
+        "licence": standing.licence,
         "state": standing.state.value,
         "message": standing.message,
         "path": standing.path,

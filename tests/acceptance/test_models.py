@@ -97,14 +97,24 @@ def test_what_is_shipped_is_there_verified_and_nothing_to_install(run):
         assert "comes with opacity-node" in done.output
 
 
-def test_slots_of_pipelines_that_this_release_has_come_first(run, known):
+def test_slots_that_pipelines_run_on_come_first(run, known):
     lines = run("models", "list").output.splitlines()
-    place = {
-        name: next(n for n, line in enumerate(lines) if line.strip().startswith(name)) for name in ("pinned", "own")
-    }
-    assert place["pinned"] < place["own"] < len(lines) - 1
+    names = ("pinned", "unpinned", "own", "start")
+    places = [next(n for n, line in enumerate(lines) if line.strip().startswith(name)) for name in names]
+    assert places == sorted(places)
+    assert places[2] + 1 < places[3], "an empty line lies between"
     assert "needed by rule 'chest CT'" in " ".join(" ".join(lines).split())
-    assert "pipelines that this release does not have" in lines[-2]
+    assert lines[-2].strip() == "last group: weights that no pipeline runs on"
+
+
+def test_weights_of_ones_own_have_ones_own_licence(run, known, tmp_path):
+    (tmp_path / "mine.pth").write_bytes(RIGHT)
+    assert "the site's own" not in " ".join(run("models", "list").output.split())
+    assert run("models", "add", "own", tmp_path / "mine.pth").exit_code == 0
+    licences = {slot["name"]: slot["licence"] for slot in json.loads(run("models", "list", "--json").output)}
+    assert licences == {"pinned": "Apache-2.0", "unpinned": "MIT", "own": "the site's own", "start": "MIT"}
+    row = next(line for line in run("models", "list").output.splitlines() if line.strip().startswith("own"))
+    assert "the site's" in row
 
 
 def test_the_list_says_what_is_missing_for_which_rule_and_how_to_install_it(run, known):
