@@ -12,7 +12,7 @@ import typer
 from evaluation.rows import State
 from inference.registry import CARDS
 from inference.weights import WeightsRefusedError
-from node.cli.entry import JsonOption, app, fail, load_config
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
 from node.cli.offline import check_device
 from node.console import as_json, console, errors
 
@@ -74,6 +74,7 @@ def evaluate(
     pictures: Annotated[
         int, typer.Option("--pictures", min=0, max=100, help="How many of the worst images the report shows.")
     ] = 8,
+    config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Judge a pipeline on images whose truth is known: a report with plots and pictures, and all numbers as JSON."""
@@ -82,9 +83,9 @@ def evaluate(
     if not images.exists():
         fail(f"--images {images}: there is no such file or folder")
     check_device(device)
-    config = load_config(None)
+    settings = load_config(config)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("evaluation").setLevel(config.log.level)
+    logging.getLogger("evaluation").setLevel(settings.log.level)
 
     # Imaging and statistics come with these.
     from evaluation.judging import Settings
@@ -104,7 +105,7 @@ def evaluate(
         images=images,
         known=known,
         out=out or Path(f"evaluation-{pipeline}"),
-        weights=weights or config.storage.weights,
+        weights=weights or settings.storage.weights,
         device=device,
         settings=Settings(
             outputs=outputs,
@@ -114,8 +115,8 @@ def evaluate(
             calibrate=calibrate,
             pictures=pictures,
         ),
-        chosen=config.pipelines.get(pipeline, {}),
-        limits=config.engine.limits,
+        chosen=settings.pipelines.get(pipeline, {}),
+        limits=settings.engine.limits,
     )
     record = _evaluated(request)
     if json:

@@ -11,7 +11,7 @@ import typer
 
 from inference.registry import CARDS
 from inference.weights import WeightsRefusedError
-from node.cli.entry import JsonOption, app, fail, load_config
+from node.cli.entry import ConfigOption, JsonOption, app, fail, load_config
 from node.console import as_json, errors
 from node.offline.maps import Maps
 from node.offline.summary import Row, State
@@ -45,6 +45,7 @@ def run(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Write into a folder that holds other files; they stay.")
     ] = False,
+    config: ConfigOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a pipeline on a folder of DICOM files, without a server: objects, pictures, masks and JSON into a folder."""
@@ -56,7 +57,7 @@ def run(
     if not study.exists():
         fail(f"{study}: there is no such file or folder")
     check_device(device)
-    settings = load_config(None)
+    settings = load_config(config)
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("node.offline").setLevel(settings.log.level)
 

@@ -195,6 +195,11 @@ def test_pictures_without_a_header_are_no_images_and_the_page_says_what_to_do(re
     assert "docs/evaluation.md" in refused(images=tmp_path / "png")
 
 
+def test_the_configuration_that_is_named_is_read(refused, tmp_path):
+    (tmp_path / "other.toml").write_text("[storage]\nweigths = 'shelf'\n")
+    assert "weigths" in refused("--config", tmp_path / "other.toml")
+
+
 def test_a_folder_with_other_files_is_left_alone(refused, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.odt").touch()

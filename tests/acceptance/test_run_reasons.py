@@ -132,6 +132,17 @@ def test_weights_that_are_gone_are_named_with_the_remedy(frontal, tmp_path, monk
     assert "rerun" not in done.output, "that is of a node's jobs"
 
 
+def test_a_named_configuration_says_where_weights_lie(frontal, tmp_path):
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / manifest.SLOTS["xrv-densenet121-all"].file).write_bytes(b"wrong")
+    (tmp_path / "other.toml").write_text(f'[storage]\nweights = "{tmp_path / "shelf"}"\n')
+    arguments = (frontal, "--pipeline", "opacity-ensemble", "--out", tmp_path / "out")
+    assert "6 of 7 weights of opacity-ensemble are missing" in invoke(*arguments).output
+    done = invoke(*arguments, "--config", tmp_path / "other.toml")
+    assert done.exit_code == 3
+    assert "has 5 bytes, expected" in done.output
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -200,5 +200,7 @@ def test_the_command_says_what_it_needs(siim, tmp_path, monkeypatch):
         assert done.exit_code == 2, done.output
         return " ".join(done.output.split())
 
-    assert "opacity-node models fetch fasterrcnn-coco" in refusal("--data", siim)
+    assert refusal("--data", siim).endswith(
+        "Install them (opacity-node models fetch fasterrcnn-coco). To train without fasterrcnn-coco: --start nothing."
+    )
     assert "boxes of opacity; a box must be of" in refusal("--data", rsna, "--start", "nothing")
