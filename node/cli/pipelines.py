@@ -64,8 +64,11 @@ def _show_state(card: ModelCard, settings: Config) -> None:
         what = f"[{_COLOURS[standing.state]}]{standing.state.value}[/]"
         if card.name in slot.optional_for and standing.state is State.MISSING:
             what = "not installed, works without"
-        install = "" if standing.state is State.PRESENT else f": {slot.instruction}"
+        install = "" if standing.state is State.PRESENT else f": {slot.command}"
         console.print(f"  weights {slot.name}: {what}{escape(install)}", highlight=False, soft_wrap=True)
+    missing = [standing.slot for standing in standings if standing.state is not State.PRESENT]
+    for origin in dict.fromkeys(slot.made_with for slot in missing if slot.made_with):
+        console.print(f"  {escape(origin)}", highlight=False, soft_wrap=True)
     if not standings:
         console.print("  weights: it has none", highlight=False)
     used = users_of(settings.rules).get(card.name)
