@@ -15,7 +15,6 @@ from inference.upright import Rectangle
 from inference.weights.loading import load_network
 
 if TYPE_CHECKING:
-    from inference.radiograph import Radiograph
     from inference.weights import Verified
     from node.bench.clock import Clock
 
@@ -54,11 +53,10 @@ class Naive:
         )
 
 
-def begin(weights: "Mapping[str, Verified]", shown: "Radiograph", *, is_naive: bool, device: str) -> type:
+def begin(weights: "Mapping[str, Verified]", *, is_naive: bool, device: str) -> type:
     """Load networks and use each once, as `node.bench.xray_run.Networks` says."""
     if is_naive:
         vars(faster_rcnn)["boxes"] = Naive(weights[SLOT], device).boxes
-    frontal_lungs.frontal_lungs(shown, weights[frontal_lungs.NETWORK], device)
     faster_rcnn.boxes(weights[SLOT], [np.zeros(R50.size((1, 1)), dtype=np.float32)], device, overlap=0.5)
     return BoxNet
 
