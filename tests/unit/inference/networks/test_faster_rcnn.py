@@ -89,6 +89,22 @@ def test_frozen_normalisations_have_the_epsilon_of_torchvisions_from_coco_on():
     assert {layer.eps for layer in layers} == {0.0}
 
 
+def test_normalisations_that_are_taken_into_convolutions_leave_what_the_backbone_says():
+    network = made(eps=1e-5)
+    for module in network.modules():
+        if isinstance(module, FrozenBatchNorm2d):
+            for values in (module.weight, module.bias, module.running_mean):
+                values.normal_()
+    image = torch.rand(1, 3, 96, 64)
+    with torch.no_grad():
+        before = network.backbone(image)
+        faster_rcnn.fold(network.backbone)
+        after = network.backbone(image)
+    assert not any(isinstance(module, FrozenBatchNorm2d) for module in network.modules())
+    for level, values in before.items():
+        torch.testing.assert_close(after[level], values, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(800, 900), (3000, 2500), (256, 2500), (1000, 1700)])
 def test_an_image_gets_the_size_that_torchvision_gives_it_and_is_scaled_no_more(shape):
     with torch.device("meta"):
