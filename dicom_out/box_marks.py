@@ -101,9 +101,10 @@ def _words(box: Box) -> str:
 
 
 def _free(edges: Place, width: float, picture: Place, taken: Sequence[Place]) -> Place:
-    """Return a place for words by a box, within the picture: above it, below it, or in it where both are taken."""
+    """Return a place for words by a box, within the picture: above it, below it, in it, or further down."""
     x = max(picture[0] + _AWAY, min(edges[0] + _AWAY, picture[2] - width - _AWAY))
-    bases = (edges[1] - _AWAY, edges[3] + _HIGH, edges[1] + _HIGH, edges[3] - _AWAY)
+    further = np.arange(edges[1] + 2 * _HIGH, picture[3], _HIGH)
+    bases = (edges[1] - _AWAY, edges[3] + _HIGH, edges[1] + _HIGH, edges[3] - _AWAY, *map(float, further))
     places = [(x, base - _HIGH + _AWAY, x + width, base) for base in bases]
     within = [place for place in places if place[1] >= picture[1] and place[3] <= picture[3]]
     free = [place for place in within if not any(_meet(place, other) for other in taken)]

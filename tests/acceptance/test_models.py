@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from node import download
 from node.cli import app
 from node.cli.models import models_app
+from node.console import console
 from tests import slots
 from tests.file_server import FileServer, says
 from tests.slots import pinned, sha256
@@ -29,7 +30,7 @@ RIGHT = saved(1.0, 2.0)
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(console, "_width", 100)  # a worker of xdist fixes it as the console is made
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "_FUTILE_AT_MOST", 0)  # an operator waits; a test does not

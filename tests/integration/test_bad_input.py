@@ -168,7 +168,7 @@ def everything(folder):
     return {
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.name not in {"node.log"} and "opacity-node.db" not in path.name
+        if path.is_file() and path.name != "node.log" and path.parent.name != "incoming"  # empty ones wait there
     }
 
 

@@ -120,16 +120,16 @@ def test_a_disk_filled_to_the_last_byte_loses_nothing_and_needs_no_restart(disk,
     assert "Traceback" not in node.log.read_text()
 
 
-def test_a_spool_mounted_read_only_is_answered_with_0xA700_until_it_can_be_written_again(disk, tmp_path, pacs, chests):  # noqa: N802
+def test_a_folder_mounted_read_only_is_answered_with_0xA700_until_it_can_be_written_again(disk, tmp_path, pacs, chests):  # noqa: N802
     config = config_on(disk, tmp_path, pacs, low_water_mb=0)
     disk.resize(megabytes=64)
     with RunningNode(config) as node:
-        with disk.read_only(node.storage.spool):
+        with disk.read_only(node.storage.incoming):
             taken, refused = sent_with_success(chests[0][:5], node)
             assert taken == []
             assert set(refused) == {NO_ROOM}
             (problem,) = [p for p in examine(load(config)).problems if "read-only" in p.message]
-            assert str(node.storage.spool) in problem.message
+            assert str(node.storage.incoming) in problem.message
         assert send_files(chests[0][:5], node.peer).stored == 5
         until(lambda: set(stored(node)) == uids(chests[0][:5]))
     log = node.log.read_text()
