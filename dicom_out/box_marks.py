@@ -21,7 +21,7 @@ from inference.radiograph import Radiograph
 from inference.upright import Rectangle
 
 _WIDTH = 2.5
-_HIGH, _AWAY = 26, 5
+_HIGH, _AWAY, _BELOW = 27, 5, 6
 _SUFFIX = " appearance"
 
 Place = tuple[float, float, float, float]
@@ -83,7 +83,7 @@ def label(
         edges = (left + at.left * across, top + at.top * down, left + at.right * across, top + at.bottom * down)
         place = _free(edges, width_of(words, MEDIUM), picture, taken)
         taken.append(place)
-        text(draw, (place[0], place[3]), words, MEDIUM, rgb, "ls")
+        text(draw, (place[0], place[3] - _BELOW), words, MEDIUM, rgb, "ls")
 
 
 def _upright(boxes: Sequence[Box], radiograph: Radiograph) -> list[Rectangle]:
@@ -101,11 +101,11 @@ def _words(box: Box) -> str:
 
 
 def _free(edges: Place, width: float, picture: Place, taken: Sequence[Place]) -> Place:
-    """Return a place for words by a box, within the picture: above it, below it, in it, or further down."""
+    """Return a place for words by a box, within the picture: above it, below it, in it, or further down or up."""
     x = max(picture[0] + _AWAY, min(edges[0] + _AWAY, picture[2] - width - _AWAY))
-    further = np.arange(edges[1] + 2 * _HIGH, picture[3], _HIGH)
+    further = (*np.arange(edges[1] + 2 * _HIGH, picture[3], _HIGH), *np.arange(edges[1] - _AWAY, picture[1], -_HIGH))
     bases = (edges[1] - _AWAY, edges[3] + _HIGH, edges[1] + _HIGH, edges[3] - _AWAY, *map(float, further))
-    places = [(x, base - _HIGH + _AWAY, x + width, base) for base in bases]
+    places = [(x, base - _HIGH + _AWAY, x + width, base + _BELOW) for base in bases]
     within = [place for place in places if place[1] >= picture[1] and place[3] <= picture[3]]
     free = [place for place in within if not any(_meet(place, other) for other in taken)]
     return (free or within or places)[0]

@@ -124,6 +124,7 @@ def test_a_folder_mounted_read_only_is_answered_with_0xA700_until_it_can_be_writ
     config = config_on(disk, tmp_path, pacs, low_water_mb=0)
     disk.resize(megabytes=64)
     with RunningNode(config) as node:
+        until(node.storage.database.exists)
         with disk.read_only(node.storage.incoming):
             taken, refused = sent_with_success(chests[0][:5], node)
             assert taken == []

@@ -50,15 +50,16 @@ class House:
         deadline = time.monotonic() + LIMIT_S
         while True:
             self.node.check()
+            all_indexed = not self.node.storage.spooled()  # before the rows are read, which otherwise may be older
             study = self.report(paths)
             if (
-                study
+                all_indexed
+                and study
                 and study.state == state
                 and instances in {None, study.instances}
                 and jobs in {None, len(study.jobs)}
                 and all(j.state in {"succeeded", "refused", "cancelled"} for j in study.jobs)
                 and all(d.state in {"sent", "cancelled"} for j in study.jobs for d in j.deliveries)
-                and not self.node.storage.spooled()
             ):
                 return study
             assert time.monotonic() < deadline, study
@@ -93,7 +94,7 @@ def house(tmp_path_factory):
     folder = tmp_path_factory.mktemp("house")
     with EmbeddedPacs(folder / "pacs") as pacs:
         config = write_config(folder, pacs_port=pacs.port)
-        settings = config.read_text().replace("[settle]\n", "[settle]\nassociation_idle_s = 4\n")
+        settings = config.read_text().replace("[settle]\n", "[settle]\nassociation_idle_s = 8\n")
         config.write_text(settings)
         with RunningNode(config) as node:
             yield House(node, config, folder / "pacs", folder)
