@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from pynetdicom.events import Event
 logger = logging.getLogger(__name__)
 
 _VERIFICATION = "1.2.840.10008.1.1"
+_STUDIES = 10_000
+"""Of so many it is known when they were last sent to; no more are received at a time."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class Associations:
         self._clock = clock
         self._lock = threading.Lock()
         self._open: dict[str, _Traffic] = {}
+        self._studies: OrderedDict[str, float] = OrderedDict()
 
     def accepted(self, event: Event) -> None:
         """Name an association and begin to count; pynetdicom names those of one second alike."""
@@ -56,11 +60,16 @@ class Associations:
 
     def received(self, association: str, study_instance_uid: str) -> None:
         """Count an instance that was stored; its association may have ended since."""
+        now = self._clock()
         with self._lock:
+            self._studies[study_instance_uid] = now
+            self._studies.move_to_end(study_instance_uid)
+            if len(self._studies) > _STUDIES:
+                self._studies.popitem(last=False)
             if traffic := self._open.get(association):
                 traffic.studies.add(study_instance_uid)
                 traffic.instances += 1
-                traffic.last_s = self._clock()
+                traffic.last_s = now
 
     def refused(self, association: str) -> None:
         """Count an instance that was answered with a failure."""
@@ -91,6 +100,12 @@ class Associations:
         now = self._clock()
         with self._lock:
             return any(now - traffic.last_s < within_s for traffic in self._open.values())
+
+    def received_ago_s(self, study_instance_uid: str) -> float | None:
+        """Return how long ago an instance of a study was stored, indexed or not; None if that is not known."""
+        with self._lock:
+            received_at = self._studies.get(study_instance_uid)
+        return None if received_at is None else self._clock() - received_at
 
     def sending_to(self, study_instance_uid: str, *, idle_s: float) -> bool:
         """Say whether an open association sent to the study and was not idle for `idle_s` since."""

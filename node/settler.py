@@ -65,6 +65,7 @@ class Settler:
         self._config = config
         self._on_jobs = on_jobs
         self._oldest_spooled: str | None = None
+        self._began_at = datetime.now(UTC)
 
     def reload(self, config: Config) -> None:
         """Use other times and rules for every study that settles from now on."""
@@ -95,18 +96,27 @@ class Settler:
 
     def _verdict(self, study: ReceivingStudy, now: datetime) -> SettleReason | _Wait:
         settle = self._config.settle
-        quiet_at = study.last_received_at + timedelta(seconds=quiet_time_s(study.arrivals, self._config.rules, settle))
+        quiet_s = quiet_time_s(study.arrivals, self._config.rules, settle)
+        quiet_at = self._last_received_at(study, now) + timedelta(seconds=quiet_s)
         given_up_at = study.opened_at + timedelta(seconds=settle.max_wait_s)
         due_at = min(quiet_at, given_up_at)
         if now < due_at:
             return _Wait(until=due_at)
         look_again = _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
-        if self._spooled_before(due_at):
+        if self._spooled_before(max(due_at, self._began_at)):
             return look_again
         sending = self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s)
         if now >= quiet_at and not sending:
             return SettleReason.QUIET
         return SettleReason.MAX_WAIT if now >= given_up_at else look_again
+
+    def _last_received_at(self, study: ReceivingStudy, now: datetime) -> datetime:
+        """Return when the last instance came; it may not be indexed yet.
+
+        What came before the node began is not known; all that the spool held by then is waited for.
+        """
+        ago_s = self._associations.received_ago_s(study.study_instance_uid)
+        return study.last_received_at if ago_s is None else max(study.last_received_at, now - timedelta(seconds=ago_s))
 
     def _spooled_before(self, moment: datetime) -> bool:
         """Say whether the spool holds a file of that age: it may belong to the study."""

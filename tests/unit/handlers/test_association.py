@@ -55,3 +55,13 @@ def test_associations_that_pynetdicom_names_alike_are_told_apart():
     associations.received(first.assoc.name, "1.2")
     associations.ended(second)
     assert associations.sending_to("1.2", idle_s=30)
+
+
+def test_when_a_study_was_last_sent_to_is_known_after_the_association_and_for_so_many_studies(monkeypatch):
+    monkeypatch.setattr("handlers.association._STUDIES", 2)
+    now = [0.0]
+    associations = Associations(clock=lambda: now[0])
+    for study in ("1.1", "1.2", "1.1", "1.3"):
+        associations.received("ended", study)
+    now[0] = 5.0
+    assert [associations.received_ago_s(study) for study in ("1.1", "1.2", "1.3")] == [5.0, None, 5.0]

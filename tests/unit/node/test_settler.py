@@ -33,7 +33,8 @@ class Desk:
         self.storage.prepare()
         self.database = Database(f"sqlite:///{self.storage.database}")
         schema.upgrade(self.database)
-        self.associations = Associations()
+        self._ago_s = 0.0
+        self.associations = Associations(clock=lambda: time.monotonic() - self._ago_s)
         self.jobs = []
         config = Config(settle=Settle(quiet_ct_s=QUIET_S, max_wait_s=MAX_WAIT_S, association_idle_s=30))
         self.settler = Settler(
@@ -74,6 +75,12 @@ class Desk:
         with self.database.read() as session:
             return len(session.scalars(select(Job.id)).all())
 
+    def receive(self, association, *, ago_s, study="1.2.3"):
+        """Have an association store an instance, which is not indexed by that."""
+        self._ago_s = ago_s
+        self.associations.received(association.assoc.name, study)
+        self._ago_s = 0.0
+
     def spool(self, *, ago_s):
         name = f"{time.time_ns() - int(ago_s * 1e9):020d}-00000000.dcm"
         (self.storage.spool / name).write_bytes(b"x")
@@ -113,16 +120,39 @@ def test_an_older_file_in_the_spool_holds_it_back_and_a_newer_does_not(desk):
     older = desk.spool(ago_s=QUIET_S)
     assert desk.settler.run() is not None
     older.unlink()
-    desk.spool(ago_s=1)
+    desk.spool(ago_s=-1)
     desk.settler.run()
     assert desk.states() == {"1.2.3": StudyState.SETTLED}
 
 
-def test_an_open_association_that_sent_to_it_holds_it_back(desk):
+def test_what_a_node_finds_in_the_spool_when_it_begins_holds_back_every_study(desk):
+    desk.index(ago_s=QUIET_S + 10)
+    found = desk.spool(ago_s=1)
+    assert desk.settler.run() is not None
+    found.unlink()
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_the_quiet_time_begins_with_the_last_instance_that_came_indexed_or_not(desk):
+    desk.index(ago_s=QUIET_S + 10, count=3)
+    scanner = event()
+    desk.associations.accepted(scanner)
+    desk.receive(scanner, ago_s=QUIET_S - 20)
+    desk.associations.ended(scanner)
+    due = desk.settler.run()
+    assert abs((due - datetime.now(UTC)).total_seconds() - 20) < 5
+    desk.receive(scanner, ago_s=QUIET_S + 1)
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_an_open_association_that_sends_to_it_holds_it_back(desk):
     desk.index(ago_s=QUIET_S + 10)
     scanner = event()
     desk.associations.accepted(scanner)
-    desk.associations.received(scanner.assoc.name, "1.2.3")
+    desk.receive(scanner, ago_s=QUIET_S + 10)
+    desk.associations.heard(scanner.assoc.name)
     assert desk.settler.run() is not None
     desk.associations.ended(scanner)
     desk.settler.run()
