@@ -164,6 +164,9 @@ def associate(
         _give_answers_back(association)
         pace(association)
         yield association
+    except KeyboardInterrupt:
+        _hang_up(association)  # a peer that hangs would hold whoever wants to end, until the limit
+        raise
     finally:
         if association.is_established:
             association.release()

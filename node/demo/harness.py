@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,11 +18,13 @@ from db.session import Database
 from dicom_out.sender import Peer, echo
 from node.config import load
 from node.console import errors
+from node.demo.interrupting import CtrlC
 from node.demo.pacs import AE_TITLE
 
 NODE_AE_TITLE = "OPACITY_NODE"
 QUIET_S = 2.0
 _START_LIMIT_S = 60.0
+_ANSWER_LIMIT_S = 5.0
 _STOP_LIMIT_S = 60.0
 _STOPPING = "interrupted, stopping the node, which lets a running job end; Ctrl-C once more kills it …"
 
@@ -108,22 +111,25 @@ class RunningNode:
         self.start_seconds = 0.0
 
     def __enter__(self) -> Self:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "node", "serve", "--config", str(self._file)],
-                stdout=log,
-                stderr=log,
-            )
-        try:
+        with contextlib.ExitStack() as ends:
+            self._ctrl_c = ends.enter_context(CtrlC())
+            with self.log.open("ab") as log, self._ctrl_c.later():
+                self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [sys.executable, "-m", "node", "serve", "--config", str(self._file)],
+                    stdout=log,
+                    stderr=log,
+                )
+                ends.push(self._stop)  # at Ctrl-C too: nobody else would end the process
             self._wait_for_answer()
-        except BaseException as error:  # Ctrl-C too: nobody else would end the process
-            self.__exit__(type(error), error, error.__traceback__)
-            raise
+            self._ends = ends.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ends.__exit__(kind, error, trace)
+
+    def _stop(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.process.poll() is not None:
             return
         if isinstance(error, KeyboardInterrupt):
@@ -138,7 +144,8 @@ class RunningNode:
 
     def _wait_for_answer(self) -> None:
         started = time.monotonic()
-        while not echo(self.peer):
+        asked = replace(self.peer, timeout_s=_ANSWER_LIMIT_S)
+        while not echo(asked):
             self.check()
             if time.monotonic() - started > _START_LIMIT_S:
                 raise NodeDiedError(f"the node did not answer within {_START_LIMIT_S:.0f} s; see {self.log}")
@@ -146,13 +153,16 @@ class RunningNode:
         self.start_seconds = time.monotonic() - started
 
     def check(self) -> None:
-        """Raise if the node has ended.
+        """Raise if the node has ended, or should.
 
         Raises
         ------
         NodeDiedError
             With how it ended and the place of its log.
+        KeyboardInterrupt
+            At a Ctrl-C that was dropped.
         """
+        self._ctrl_c.heed()
         status = self.process.poll()
         if status is not None:
             raise NodeDiedError(f"{_how_it_ended(status)} before its work was done; see {self.log}")

@@ -83,8 +83,13 @@ def observe(paths: Sequence[Path], out: Path) -> Observation:
         progress() as bar,
     ):
         task = bar.add_task("sending to the node", total=len(paths))
+
+        def on_sent() -> None:
+            bar.advance(task)
+            node.check()
+
         started = time.monotonic()
-        sent = send_files(paths, node.peer, on_sent=lambda: bar.advance(task))
+        sent = send_files(paths, node.peer, on_sent=on_sent)
         send_seconds = time.monotonic() - started
         task = bar.add_task("node at work", total=None)
         deadline = time.monotonic() + _LIMIT_S

@@ -1,9 +1,15 @@
 """Associations under circumstances that a busy machine makes."""
 
+import signal
 import threading
 import time
 
-from dicom_out.association import Peer
+import pytest
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom.presentation import build_context
+from pynetdicom.sop_class import Verification
+
+from dicom_out.association import Peer, associate
 from dicom_out.sender import SendState, connect
 from node.demo.pacs import AE_TITLE, EmbeddedPacs
 from phantom.ct import make_chest
@@ -38,3 +44,16 @@ def test_an_answer_that_pynetdicoms_reactor_takes_still_reaches_who_waits_for_it
             monkeypatch.setattr(association.dimse, "get_msg", ask_late)
             states = [sender.store(path).state for path in paths]
     assert states == [SendState.SENT] * len(paths)
+
+
+def test_whoever_breaks_off_does_not_wait_for_a_peer_that_hangs(fake_pacs):
+    peer = Peer(
+        host=fake_pacs.host, port=fake_pacs.port, ae_title=fake_pacs.ae_title, our_ae_title="TEST", timeout_s=20
+    )
+    verification = build_context(Verification, ImplicitVRLittleEndian)
+    with pytest.raises(KeyboardInterrupt), associate(peer, [verification]) as association:
+        fake_pacs.reading.clear()
+        threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+        started = time.monotonic()
+        association.send_c_echo()
+    assert time.monotonic() - started < 10
