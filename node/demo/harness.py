@@ -129,7 +129,9 @@ class RunningNode:
     ) -> None:
         self._ends.__exit__(kind, error, trace)
 
-    def _stop(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def _stop(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
         if self.process.poll() is not None:
             return
         if isinstance(error, KeyboardInterrupt):

@@ -51,9 +51,14 @@ def test_whoever_breaks_off_does_not_wait_for_a_peer_that_hangs(fake_pacs):
         host=fake_pacs.host, port=fake_pacs.port, ae_title=fake_pacs.ae_title, our_ae_title="TEST", timeout_s=20
     )
     verification = build_context(Verification, ImplicitVRLittleEndian)
-    with pytest.raises(KeyboardInterrupt), associate(peer, [verification]) as association:
-        fake_pacs.reading.clear()
-        threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
-        started = time.monotonic()
-        association.send_c_echo()
+
+    def hang():
+        with associate(peer, [verification]) as association:
+            fake_pacs.reading.clear()
+            threading.Timer(0.3, signal.pthread_kill, (threading.get_ident(), signal.SIGINT)).start()
+            association.send_c_echo()
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        hang()
     assert time.monotonic() - started < 10

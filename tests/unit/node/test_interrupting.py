@@ -32,7 +32,12 @@ def test_it_interrupts_at_once_as_python_does_and_leaves_the_handler_as_it_was()
 
 def test_it_waits_for_the_end_of_what_must_not_be_left_half_done():
     done = []
-    with pytest.raises(KeyboardInterrupt), CtrlC() as ctrl_c, ctrl_c.later():
-        signal.raise_signal(signal.SIGINT)
-        done.append("half")
+
+    def half():
+        with CtrlC() as ctrl_c, ctrl_c.later():
+            signal.raise_signal(signal.SIGINT)
+            done.append("the other half")
+
+    with pytest.raises(KeyboardInterrupt):
+        half()
     assert done
