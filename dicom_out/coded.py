@@ -1,12 +1,14 @@
-"""A code as an item of a Code Sequence.
+"""A code as an item of a Code Sequence, and as highdicom takes it.
 
 References
 ----------
 PS3.3 8.8 Code Sequence Macro.
 """
 
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
+
+from inference.coding import Code
 
 
 def code_item(code: Code) -> Dataset:
@@ -16,3 +18,8 @@ def code_item(code: Code) -> Dataset:
     item.CodingSchemeDesignator = code.scheme_designator
     item.CodeMeaning = code.meaning
     return item
+
+
+def concept(code: Code) -> CodedConcept:
+    """Return what the constructors of highdicom take for a code; they refuse any class but pydicom's and their own."""
+    return CodedConcept(*code)

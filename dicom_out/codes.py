@@ -1,6 +1,6 @@
 """Every code that the writers add by themselves; those of findings come with the findings."""
 
-from pydicom.sr.coding import Code
+from inference.coding import Code
 
 PROCESSING_EQUIPMENT = Code("109102", "DCM", "Processing Equipment")
 """CID 7005 Contributing Equipment Purpose of Reference."""

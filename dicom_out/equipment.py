@@ -7,12 +7,11 @@ IHE AI Results, Evidence Creator.
 """
 
 from highdicom import AlgorithmIdentificationSequence
-from highdicom.sr import AlgorithmIdentification, DeviceObserverIdentifyingAttributes
+from highdicom.sr import AlgorithmIdentification, CodedConcept, DeviceObserverIdentifyingAttributes
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from dicom_out import codes
-from dicom_out.coded import code_item
+from dicom_out.coded import code_item, concept
 from dicom_out.context import Run
 from dicom_out.product import MANUFACTURER, RESEARCH_NOTICE
 from dicom_out.uids import WRITER_VERSION
@@ -83,8 +82,8 @@ def segmentation_algorithm(algorithm: Algorithm) -> AlgorithmIdentificationSeque
     )
 
 
-def _family(algorithm: Algorithm) -> Code:
-    return codes.ARTIFICIAL_INTELLIGENCE if algorithm.weights_sha256 else codes.HISTOGRAM_ANALYSIS
+def _family(algorithm: Algorithm) -> CodedConcept:
+    return concept(codes.ARTIFICIAL_INTELLIGENCE if algorithm.weights_sha256 else codes.HISTOGRAM_ANALYSIS)
 
 
 def _parameters(algorithm: Algorithm) -> list[str]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
-from pydicom.sr.coding import Code
 
 from dicom_out import drawing
 from dicom_out.colours import RGB
@@ -13,6 +12,7 @@ from dicom_out.drawing import GRAY, LARGE, MEDIUM, WHITE, YELLOW, fitted, text, 
 from dicom_out.marks import Mark
 from dicom_out.plain import plain
 from dicom_out.product import RESEARCH_NOTICE
+from inference.coding import Code
 from inference.findings import Category, Findings, Measurement, Purpose
 from inference.wording import counted, unit_shown
 

@@ -18,6 +18,7 @@ from pydicom.sr.coding import Code
 
 from dicom_out import codes
 from dicom_out.build import ResultObject
+from dicom_out.coded import concept
 from dicom_out.context import ResultContext, ResultKind, Run
 from dicom_out.equipment import device_observer
 from dicom_out.plain import plain
@@ -110,11 +111,11 @@ def _texts(refusal: Refusal, card: ModelCard, run: Run) -> Iterable[hd.TextConte
     if refusal.remedy:
         yield _text(dictionary.DCM.Recommendation, refusal.remedy)
     if run.context.predecessors:
-        yield _text(codes.COMMENT, _EARLIER)
-    yield _text(codes.COMMENT, f"{RESEARCH_NOTICE}. Not reviewed by a person.")
+        yield _text(concept(codes.COMMENT), _EARLIER)
+    yield _text(concept(codes.COMMENT), f"{RESEARCH_NOTICE}. Not reviewed by a person.")
 
 
-def _text(name: Code, value: str) -> hd.TextContentItem:
+def _text(name: Code | hd.CodedConcept, value: str) -> hd.TextContentItem:
     return hd.TextContentItem(name=name, value=plain(value), relationship_type=_CONTAINS)
 
 

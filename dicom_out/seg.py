@@ -14,7 +14,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, Segmentation
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from dicom_out.coded import code_item
+from dicom_out.coded import code_item, concept
 from dicom_out.colours import cielab
 from dicom_out.context import ResultKind, Run
 from dicom_out.equipment import model_name, segmentation_algorithm, serial_number
@@ -125,8 +125,8 @@ def _description(number: int, mark: Mark, run: Run) -> SegmentDescription:
     description = SegmentDescription(
         segment_number=number,
         segment_label=region.label[:_LONG_STRING],
-        segmented_property_category=region.property_category,
-        segmented_property_type=region.property_type,
+        segmented_property_category=concept(region.property_category),
+        segmented_property_type=concept(region.property_type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=segmentation_algorithm(run.algorithm),
         tracking_uid=mark.tracking_uid,

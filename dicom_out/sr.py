@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from highdicom import sr as hd
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as dictionary
-from pydicom.sr.coding import Code
 
 from dicom_out import codes
+from dicom_out.coded import concept
 from dicom_out.context import Predecessor, ResultKind, Run
 from dicom_out.equipment import device_observer
 from dicom_out.marks import Mark
@@ -94,11 +94,11 @@ def _predecessor(predecessor: Predecessor, run: Run) -> Dataset:
     return reference
 
 
-def _procedures(run: Run) -> list[Code]:
+def _procedures(run: Run) -> list[hd.CodedConcept]:
     """Return the imaging procedures that the source names, else that of its modality; never the algorithm."""
     named = [
-        Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
+        hd.CodedConcept(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
         for item in run.demographics.get("ProcedureCodeSequence") or ()
         if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning")
     ]
-    return named or [codes.XR_CHEST if run.is_projection else codes.CT_CHEST]
+    return named or [concept(codes.XR_CHEST if run.is_projection else codes.CT_CHEST)]

@@ -21,10 +21,10 @@ from highdicom.sr import (
 )
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from dicom_out import codes
 from dicom_out.box_marks import box_tracking_uid, line, rectangle
+from dicom_out.coded import concept
 from dicom_out.context import Run
 from dicom_out.equipment import algorithm_identification
 from dicom_out.marks import Mark, outline
@@ -67,7 +67,7 @@ class _About(TypedDict):
     """What all groups of a region say of it, as highdicom's constructors name it."""
 
     tracking_identifier: hd.TrackingIdentifier
-    finding_type: Code
+    finding_type: hd.CodedConcept
     finding_sites: list[hd.FindingSite] | None
     algorithm_id: hd.AlgorithmIdentification
 
@@ -94,7 +94,9 @@ def _series_groups(parts: Parts) -> list[MeasurementsAndQualitativeEvaluations]:
     notes = (f"{RESEARCH_NOTICE}. Not reviewed by a person.", *replaces, *findings.warnings)
     for note in notes:
         group[0].ContentSequence.append(
-            hd.TextContentItem(name=codes.COMMENT, value=plain(note), relationship_type=RelationshipTypeValues.CONTAINS)
+            hd.TextContentItem(
+                name=concept(codes.COMMENT), value=plain(note), relationship_type=RelationshipTypeValues.CONTAINS
+            )
         )
     return [group, *(_category_group(parts, c) for c in findings.categories if c.confidence is not None)]
 
@@ -104,7 +106,7 @@ def _category_group(parts: Parts, category: Category) -> MeasurementsAndQualitat
 
 
 def _certainty(share: float) -> hd.Measurement:
-    return hd.Measurement(name=codes.CERTAINTY_OF_FINDING, value=100.0 * share, unit=codes.PERCENT)
+    return hd.Measurement(name=concept(codes.CERTAINTY_OF_FINDING), value=100.0 * share, unit=concept(codes.PERCENT))
 
 
 def _series_group(
@@ -112,10 +114,12 @@ def _series_group(
 ) -> MeasurementsAndQualitativeEvaluations:
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=parts.whole,
-        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
+        finding_sites=[hd.FindingSite(anatomic_location=concept(codes.LUNG))],
         algorithm_id=algorithm_identification(parts.findings.algorithm),
         measurements=measurements,
-        qualitative_evaluations=[hd.QualitativeEvaluation(name=c.concept, value=c.value) for c in categories],
+        qualitative_evaluations=[
+            hd.QualitativeEvaluation(name=concept(c.concept), value=concept(c.value)) for c in categories
+        ],
     )
 
 
@@ -151,7 +155,7 @@ def _box_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEvaluat
             tracking_identifier=hd.TrackingIdentifier(
                 uid=highdicom.UID(box_tracking_uid(box, parts.run)), identifier=box.label
             ),
-            finding_type=box.finding,
+            finding_type=concept(box.finding),
             finding_sites=[_site(box.site)] if box.site else None,
             algorithm_id=algorithm_identification(parts.findings.algorithm),
             measurements=[_certainty(box.certainty)],
@@ -176,7 +180,7 @@ def _outline_groups(parts: Parts) -> list[PlanarROIMeasurementsAndQualitativeEva
     whole = PlanarROIMeasurementsAndQualitativeEvaluations(
         referenced_region=_foot(parts) if parts.run.is_projection else _frame(parts),
         tracking_identifier=parts.whole,
-        finding_sites=[hd.FindingSite(anatomic_location=codes.LUNG)],
+        finding_sites=[hd.FindingSite(anatomic_location=concept(codes.LUNG))],
         algorithm_id=algorithm_identification(findings.algorithm),
         measurements=[_measurement(measurement) for measurement in findings.measurements[: findings.headlines]],
     )
@@ -231,7 +235,7 @@ def _about(mark: Mark, parts: Parts) -> _About:
     region = mark.region
     return {
         "tracking_identifier": hd.TrackingIdentifier(uid=highdicom.UID(mark.tracking_uid), identifier=region.label),
-        "finding_type": region.property_type,
+        "finding_type": concept(region.property_type),
         "finding_sites": [_site(region.site)] if region.site else None,
         "algorithm_id": algorithm_identification(parts.findings.algorithm),
     }
@@ -241,9 +245,9 @@ def _measurement(measurement: Measurement) -> hd.Measurement:
     """Return TID 300; a person reads six digits in Numeric Value, a program all in Floating Point Value."""
     value = float(measurement.value)
     number = hd.Measurement(
-        name=measurement.concept,
+        name=concept(measurement.concept),
         value=value,
-        unit=measurement.unit,
+        unit=concept(measurement.unit),
         finding_sites=[_site(measurement.site)] if measurement.site else None,
     )
     number[0].MeasuredValueSequence[0].NumericValue = f"{value:.6g}"
@@ -251,4 +255,5 @@ def _measurement(measurement: Measurement) -> hd.Measurement:
 
 
 def _site(site: Site) -> hd.FindingSite:
-    return hd.FindingSite(anatomic_location=site.location, laterality=site.laterality)
+    laterality = concept(site.laterality) if site.laterality else None
+    return hd.FindingSite(anatomic_location=concept(site.location), laterality=laterality)

@@ -1,6 +1,6 @@
 """Codes that several pipelines say their findings with; a pipeline's own stand beside it."""
 
-from pydicom.sr.coding import Code
+from inference.coding import Code
 
 SCHEME = "99OPNODE"
 """Of concepts that no public scheme has."""

@@ -5,8 +5,8 @@ from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
+from inference.coding import Code
 from inference.findings import Heatmap
 from inference.geometry import Geometry
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.codes import (
     ABNORMAL,
@@ -24,6 +23,7 @@ from inference.codes import (
     RIGHT,
     SCHEME,
 )
+from inference.coding import Code
 from inference.findings import Measurement, Purpose, Region, Site
 from inference.series import Series
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
+
+from inference.coding import Code
 
 if TYPE_CHECKING:  # it says why data do not fit in words of this module
     from inference.geometry import Geometry

@@ -1,8 +1,7 @@
 """Both lungs of a resampled chest CT as regions of the images it came from, with their volumes."""
 
-from pydicom.sr.coding import Code
-
 from inference.codes import ANATOMICAL, BILATERAL, LEFT, LEFT_LUNG, LUNG, RIGHT, RIGHT_LUNG
+from inference.coding import Code
 from inference.findings import Measurement, Purpose, Region, Site
 from inference.resampled_ct import ResampledCT
 

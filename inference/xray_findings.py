@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from pydicom.sr.coding import Code
-
 from inference.card import XRayInput
+from inference.coding import Code
 from inference.findings import Measurement, Refusal, Site
 from inference.radiograph import Radiograph
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.codes import (
     ABNORMAL,
@@ -22,6 +21,7 @@ from inference.codes import (
     RIGHT_LUNG,
     SCHEME,
 )
+from inference.coding import Code
 from inference.findings import Category, Heatmap, Measurement, Purpose, Region, Site
 from inference.radiograph import Radiograph
 from inference.xray_findings import area

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from node.attributes import items_of, text_of, texts_of_items
+from node.code_meanings import REGIONS, VIEWS
 
 _TERMS = MappingProxyType(
     {
@@ -33,12 +32,12 @@ _REJECTIONS = frozenset({"113001", "113037", "113038", "113039"})
 
 def coded_view(dataset: Dataset) -> str:
     """Return what View Code Sequence (0054,0220) says, in the terms of View Position where it has one."""
-    return _said(dataset, "ViewCodeSequence", codes.cid4010.concepts)
+    return _said(dataset, "ViewCodeSequence", VIEWS)
 
 
 def coded_body_part(dataset: Dataset) -> str:
     """Return what Anatomic Region Sequence (0008,2218) says; empty for regions that are not common ones."""
-    return _said(dataset, "AnatomicRegionSequence", codes.cid4031.concepts)
+    return _said(dataset, "AnatomicRegionSequence", REGIONS)
 
 
 def rejected_instances(dataset: Dataset) -> tuple[str, ...]:
@@ -50,14 +49,11 @@ def rejected_instances(dataset: Dataset) -> tuple[str, ...]:
     return texts_of_items(dataset, evidence, "ReferencedSOPInstanceUID")
 
 
-def _said(dataset: Dataset, sequence: str, concepts: Mapping[str, Code]) -> str:
+def _said(dataset: Dataset, sequence: str, meanings: Mapping[str, str]) -> str:
     for item in items_of(dataset, sequence):
         value = text_of(item, "CodeValue")
         if value in _OLDER:
             return _OLDER[value]
-        # Older devices write SNOMED RT, under three names of the scheme; its values begin with a letter.
-        code = Code(value, "SRT" if value[:1].isalpha() else "SCT", "")
-        meaning = next((concept.meaning for concept in concepts.values() if concept == code), None)
-        if meaning is not None:
+        if meaning := meanings.get(value):
             return _TERMS.get(meaning, meaning.upper())
     return ""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sr.coding import Code
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from inference.coding import Code
 from inference.findings import Algorithm, Category, Findings, Measurement, Purpose, Region, Site
 from inference.geometry import Geometry
 from inference.series import Series

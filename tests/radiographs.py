@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.sr.coding import Code
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from inference.coding import Code
 from inference.findings import Findings, Heatmap, Measurement, Purpose, Region, Site
 from inference.radiograph import Radiograph, load
 from tests.factories import ANATOMY, LEFT, LUNG, PERCENT, RIGHT, algorithm, ellipsoid

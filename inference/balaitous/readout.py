@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-from pydicom.sr.coding import Code
-
 from inference.balaitous.demographics import AgeSource, Demographics
 from inference.balaitous.regressions import OUTCOMES, VIEWS, Scores
 from inference.codes import NO_UNITS, PERCENT, SCHEME, SLICES_USED
+from inference.coding import Code
 from inference.findings import Measurement
 
 # Neither (122157, DCM, "Probability"), which they are not, nor (111012, DCM, "Certainty of Finding"), which names no

@@ -9,9 +9,8 @@ pneumonia. No public scheme has codes for them.
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from pydicom.sr.coding import Code
-
 from inference.codes import SCHEME
+from inference.coding import Code
 from inference.weights import Verified, WrongWeightsError
 
 BACKGROUND, NO_PNEUMONIA = "background", "no pneumonia"

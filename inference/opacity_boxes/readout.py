@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.codes import LEFT, LEFT_LUNG, LUNG, PERCENT, RIGHT, RIGHT_LUNG, SCHEME
+from inference.coding import Code
 from inference.findings import Box, Category, Measurement, Site
 from inference.opacity_boxes.appearances import CODES
 from inference.opacity_boxes.choice import Choice

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.codes import SCHEME
+from inference.coding import Code
 from inference.findings import Category, Heatmap, Measurement
 from inference.opacity_ensemble import ensemble
 from inference.opacity_ensemble.ensemble import Blended, Seen

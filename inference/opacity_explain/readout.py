@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom.sr.coding import Code
 
 from inference.codes import SCHEME
+from inference.coding import Code
 from inference.findings import Category, Heatmap, Measurement
 from inference.opacity_explain.decisions import Branch, Explained, Lung, Score, Side
 from inference.opacity_explain.options import Options

@@ -7,11 +7,10 @@ service.
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pydicom.sr.coding import Code
-
 from inference.algorithms import algorithm_of
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, ModelCard, Quality
 from inference.codes import NO_UNITS, SCHEME
+from inference.coding import Code
 from inference.ct_fit import CTPipeline
 from inference.findings import Findings, Heatmap
 from inference.series import Series

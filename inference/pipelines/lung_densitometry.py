@@ -6,10 +6,9 @@ it runs, so that cards can be read by the receiving service.
 
 from collections.abc import Iterator
 
-from pydicom.sr.coding import Code
-
 from inference.card import NOT_FOR, RESEARCHERS, CTInput, KernelPreference, ModelCard, Quality
 from inference.codes import BILATERAL, LUNG, NO_UNITS, SCHEME
+from inference.coding import Code
 from inference.ct_fit import CTPipeline, coverage_mm, thickness_mm
 from inference.densities import Densities
 from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError, Site

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.card import NOT_FOR, RESEARCHERS, ModelCard, XRayInput
 from inference.codes import ANATOMICAL, BILATERAL, LEFT, LEFT_LUNG, LUNG, NO_UNITS, PERCENT, RIGHT, RIGHT_LUNG, SCHEME
+from inference.coding import Code
 from inference.findings import (
     Algorithm,
     Findings,

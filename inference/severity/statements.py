@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.sr.coding import Code
 
 from inference.codes import NO_UNITS, PERCENT, SCHEME, SLICES_USED
+from inference.coding import Code
 from inference.findings import Category, Measurement
 from inference.severity.network import LEVELS
 from inference.severity.reading import Reading

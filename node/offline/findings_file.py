@@ -9,8 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydicom.sr.coding import Code
-
+from inference.coding import Code
 from inference.findings import Box, Findings, Measurement, Site
 from inference.radiograph import Radiograph
 from inference.selected import Selected

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydicom.sr.coding import Code
 
 from dicom_out.box_marks import box_tracking_uid
 from dicom_out.build import build
 from dicom_out.colours import box_colours
 from dicom_out.xray_picture import xray_picture
+from inference.coding import Code
 from inference.findings import Box
 from inference.radiograph import load
 from phantom.cxr_dicom import turned

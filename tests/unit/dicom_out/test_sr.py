@@ -7,6 +7,7 @@ from pydicom import dcmread
 from pydicom.uid import Comprehensive3DSRStorage
 
 from dicom_out.build import ResultKind, build, encode
+from dicom_out.coded import concept
 from dicom_out.context import Predecessor
 from dicom_out.marks import MAX_POINTS
 from inference.findings import Category
@@ -173,7 +174,9 @@ def test_a_category_keeps_its_confidence_beside_it(make_result):
     category = Category(concept=factories.SEVERITY, value=factories.MODERATE, confidence=0.875)
     result = make_result(categories=(category,))
     _, group = read(result).content.get_image_measurement_groups()
-    assert [e.value.meaning for e in group.get_qualitative_evaluations(name=factories.SEVERITY)] == ["Moderate"]
+    assert [e.value.meaning for e in group.get_qualitative_evaluations(name=concept(factories.SEVERITY))] == [
+        "Moderate"
+    ]
     assert numbers(group) == [("Certainty of Finding", 87.5, "%")]
     assert dciodvfy_errors(result.of(ResultKind.SR)[0]) == []
 

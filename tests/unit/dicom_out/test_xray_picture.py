@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydicom.sr.coding import Code
 from skimage.color import rgb2lab
 
 from dicom_out.heat import _coloured
 from dicom_out.legend import legend
 from dicom_out.marks import marks
 from dicom_out.xray_picture import xray_picture
+from inference.coding import Code
 from inference.findings import Heatmap, Purpose, Region
 from inference.radiograph import load, synthetic_geometry
 from phantom.cxr_dicom import turned

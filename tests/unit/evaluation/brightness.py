@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from pydicom.sr.coding import Code
 
 from evaluation.judging import Settings
 from evaluation.outputs import Outputs
@@ -12,6 +11,7 @@ from evaluation.rows import Image
 from evaluation.run import Subject
 from evaluation.truth import Truth
 from inference.card import NOT_FOR, RESEARCHERS, ModelCard, XRayInput
+from inference.coding import Code
 from inference.findings import Algorithm, Findings, Heatmap, Measurement, Purpose, Refusal, Region
 from tests.factories import ANATOMY, LUNG, PERCENT
 from tests.radiographs import write_xray

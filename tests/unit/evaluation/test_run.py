@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from pydicom.sr.coding import Code
 
 from evaluation.boxes import Box
 from evaluation.calibration import calibrated
@@ -18,6 +17,7 @@ from evaluation.rows import State
 from evaluation.run import CannotCalibrateError, Evaluation
 from evaluation.summary import summarise
 from evaluation.truth import Truth
+from inference.coding import Code
 from inference.findings import Algorithm, Findings
 from inference.findings import Box as FoundBox
 from tests.unit.evaluation.brightness import CARD, OUTPUTS, SHAPE, labelled, radiograph, settings, subject
