@@ -14,10 +14,11 @@ import contextlib
 import os
 import secrets
 import threading
-import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+
+from isal import isal_zlib
 
 from db.files import sync_folder
 
@@ -61,14 +62,13 @@ class IncomingFile:
     def leave_room(self, header_size: int) -> None:
         """Begin behind a header, which is written last."""
         self._header_size = header_size
-        os.lseek(self._descriptor, header_size, os.SEEK_SET)
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Append bytes; raises `OSError` if they cannot be written."""
-        self.crc32 = zlib.crc32(chunk, self.crc32)
+        self.crc32 = isal_zlib.crc32(chunk, self.crc32)
         view = memoryview(chunk)
         while view:
-            written = os.write(self._descriptor, view)
+            written = os.pwrite(self._descriptor, view, self._header_size + self.size)
             self.size += written
             view = view[written:]
 

@@ -6,10 +6,10 @@ had there if its move was lost with the power. What is not whole was never answe
 
 import json
 import logging
-import zlib
 from dataclasses import fields
 from pathlib import Path
 
+from isal import isal_zlib
 from pydicom.filereader import read_file_meta_info
 
 from db.files import Storage, is_spool_name, new_spool_name, sync_folder
@@ -97,7 +97,7 @@ def _is_sound(path: Path, seal: Seal) -> bool:
     with path.open("rb") as file:
         file.seek(offset)
         while chunk := file.read(_CHUNK):
-            crc32 = zlib.crc32(chunk, crc32)
+            crc32 = isal_zlib.crc32(chunk, crc32)
     return crc32 == seal.crc32
 
 

@@ -41,13 +41,13 @@ from handlers.messages import Answer, Messages
 from handlers.receipt import Caller, Receipt
 from handlers.store import Reception, StoreHandler
 from handlers.upper_layer import (
-    HEADER_SIZE,
     MAX_PDU,
     AbortReason,
     PDUType,
     ProtocolError,
     command_fragments,
     data_pdu,
+    goes_on,
     read_header,
 )
 from handlers.wire import Checkpoint, ConnectionClosedError, GivenUpError, Wire
@@ -79,7 +79,6 @@ class FastPath:
         self._store = store
         self._messages: Messages | None = None
         self._caller = Caller(calling_ae_title="", called_ae_title="", peer_address="", association_id="")
-        self._header = memoryview(bytearray(HEADER_SIZE))
         self._wire = Wire(assoc)
         self._sending = threading.Lock()
         self._checkpoint = Checkpoint()
@@ -126,11 +125,16 @@ class FastPath:
         with self._checkpoint.held():
             try:
                 while self._receive_pdu(messages):
-                    if not (self._dul.event_queue.empty() and self._dul.to_provider_queue.empty()):
+                    # What was read already would not bring the thread back.
+                    if self._is_wanted_elsewhere() and not self._wire.has_more:
                         return
             finally:
                 self._send_abort()
                 self._dul._idle_timer.restart()  # noqa: SLF001 - before the other thread looks at it again
+
+    def _is_wanted_elsewhere(self) -> bool:
+        """Say whether pynetdicom's loop has something to do."""
+        return not (self._dul.event_queue.empty() and self._dul.to_provider_queue.empty())
 
     def _send_abort(self) -> None:
         """Send an abort that waits, before the other thread closes the connection, which it does at once."""
@@ -163,11 +167,15 @@ class FastPath:
 
     def _receive_pdu(self, messages: Messages) -> bool:
         """Receive one PDU; return False where none came between two messages."""
-        if not self._wire.fill(self._header, may_wait=messages.between):
+        header = self._wire.header(may_wait=messages.between, with_item=not messages.between)
+        if not header:
             return False
-        pdu_type, length = read_header(self._header)
+        pdu_type, length = read_header(header)
         if pdu_type == PDUType.P_DATA_TF:
-            body = self._wire.body(length, longest=MAX_PDU)
+            more = (
+                not messages.between and goes_on(length, self._wire.item_header()) and not self._is_wanted_elsewhere()
+            )
+            body = self._wire.body(length, longest=MAX_PDU, goes_on=more)
             for outcome in messages.take(body):
                 if isinstance(outcome, Answer):
                     self._send(outcome)
@@ -176,7 +184,7 @@ class FastPath:
         elif pdu_type in {PDUType.A_RELEASE_RQ, PDUType.A_ABORT}:
             # Neither waits for the end of a message (PS3.8 9.2, AR-2 and AA-3).
             messages.abandon()
-            self._hand_over(bytes(self._header) + self._wire.body(length, longest=_RELEASE_OR_ABORT))
+            self._hand_over(header + self._wire.body(length, longest=_RELEASE_OR_ABORT))
         elif pdu_type in set(PDUType):
             raise ProtocolError("a PDU that may not come now", AbortReason.UNEXPECTED_PDU)
         else:
@@ -185,11 +193,11 @@ class FastPath:
 
     def _read_for_pynetdicom(self) -> None:
         """Read one PDU of an association that is not established yet, or no more."""
-        self._wire.fill(self._header)
-        pdu_type, length = read_header(self._header)
+        header = self._wire.header()
+        pdu_type, length = read_header(header)
         if pdu_type not in set(PDUType):
             raise ProtocolError("an unknown PDU", AbortReason.UNRECOGNIZED_PDU)
-        self._hand_over(bytes(self._header) + self._wire.body(length, longest=LONGEST_OTHER_PDU))
+        self._hand_over(header + self._wire.body(length, longest=LONGEST_OTHER_PDU))
 
     def _hand_over(self, pdu: bytes) -> None:
         """Give pynetdicom a PDU as if it had read it."""

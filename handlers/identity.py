@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
-from pydicom.dataset import Dataset
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -21,8 +21,10 @@ from db.files import is_uid
 SCAN_LIMIT = 1_000_000
 _GLANCE = 16_384
 """Nearly all data sets name themselves within so many bytes."""
-_LAST_TAG = Tag("SeriesInstanceUID")
-_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_TAGS: dict[str, BaseTag | int] = {
+    keyword: Tag(keyword) for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+}
+_LAST = int(_TAGS["SeriesInstanceUID"])
 
 
 class UnreadableDataSetError(Exception):
@@ -60,8 +62,7 @@ def scan(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> Identity:
     WrongIdentityError
         If a UID is absent or malformed.
     """
-    data_set_head, past_series, whole = _found(read, transfer_syntax_uid)
-    found = {keyword: str(data_set_head.get(keyword) or "") for keyword in _KEYWORDS}
+    found, past_series, whole = _found(read, transfer_syntax_uid)
     # Bytes that are no data set parse as elements that nobody knows; a cut one just ends.
     if whole and not any(found.values()):
         raise UnreadableDataSetError("this is no data set in the transfer syntax agreed")
@@ -77,13 +78,13 @@ def scan(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> Identity:
     return Identity(*found.values())
 
 
-def _found(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> tuple[Dataset, bool, bool]:
-    """Return the elements up to Series Instance UID, whether there are more, and whether that was read of all."""
+def _found(read: Callable[[int], bytes], transfer_syntax_uid: UID) -> tuple[dict[str, str], bool, bool]:
+    """Return the UIDs by keyword, whether elements follow the last of them, and whether that was read of all."""
     glance = read(_GLANCE)
     if not _is_deflated(transfer_syntax_uid) and len(glance) == _GLANCE:
         with contextlib.suppress(UnreadableDataSetError):  # it may be cut within an element
             found, past_series = _parsed(glance, transfer_syntax_uid)
-            if past_series and all(found.get(keyword) for keyword in _KEYWORDS):
+            if past_series and all(found.values()):
                 return found, True, False
     # One byte more than is scanned tells whether that is all.
     data_set = read(SCAN_LIMIT + 1)
@@ -109,8 +110,8 @@ def _head(data_set: memoryview, transfer_syntax_uid: UID) -> tuple[bytes, bool]:
     return bytes(data_set[:SCAN_LIMIT]), len(data_set) <= SCAN_LIMIT
 
 
-def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
-    """Return the elements up to Series Instance UID, and whether there are more."""
+def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[dict[str, str], bool]:
+    """Return the UIDs by keyword, empty where absent, and whether elements follow the last of them."""
     known = transfer_syntax_uid.is_transfer_syntax and not transfer_syntax_uid.is_private
     implicit = known and transfer_syntax_uid.is_implicit_VR
     little_endian = not known or transfer_syntax_uid.is_little_endian
@@ -119,7 +120,7 @@ def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
 
     def is_past_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
         nonlocal past_series
-        past_series = int(tag) > int(_LAST_TAG)
+        past_series = int(tag) > _LAST
         return past_series
 
     try:
@@ -128,8 +129,14 @@ def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[Dataset, bool]:
             is_implicit_VR=implicit,
             is_little_endian=little_endian,
             stop_when=is_past_series,
-            specific_tags=[Tag(keyword) for keyword in _KEYWORDS],
+            specific_tags=[*_TAGS.values()],
         )
+        return {keyword: _text(data_set.get_item(tag)) for keyword, tag in _TAGS.items()}, past_series
     except Exception as error:  # pydicom raises anything for hostile bytes
         raise UnreadableDataSetError(f"{type(error).__name__} while parsing") from error
-    return data_set, past_series
+
+
+def _text(element: DataElement | RawDataElement | None) -> str:
+    """Return a value as text; pydicom takes longer for that than for all the rest."""
+    value = None if element is None else element.value
+    return value.decode("ascii", "replace").rstrip("\0 ") if isinstance(value, bytes) else str(value or "")

@@ -11,6 +11,7 @@ PS3.10 7.1 File Meta Information.
 import json
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pydicom
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
@@ -87,26 +88,15 @@ class Receipt:
         ValueError
             If the command's UIDs are unfit for a file.
         """
-        caller = self.caller
         for uid in (self.sop_class_uid, self.sop_instance_uid):
             if not is_uid(uid):
                 raise ValueError("not a UID")
-        known = json.dumps({"peer_address": caller.peer_address, "association_id": caller.association_id})
-        circumstances = _text(f"{known[:-1]}, ") + NOT_SEALED.encoded()
-        calling, called = _text(caller.calling_ae_title), _text(caller.called_ae_title)
         meta = b"".join(
             (
                 _long_element(0x0001, b"OB", b"\0\1"),
                 _element(0x0002, b"UI", _uid(self.sop_class_uid)),
                 _element(0x0003, b"UI", _uid(self.sop_instance_uid)),
-                _element(0x0010, b"UI", _uid(self.transfer_syntax_uid)),
-                _element(0x0012, b"UI", _uid(PYDICOM_IMPLEMENTATION_UID)),
-                _element(0x0013, b"SH", _text(f"PYDICOM {pydicom.__version__}")),
-                _element(0x0016, b"AE", calling),
-                _element(0x0017, b"AE", calling),
-                _element(0x0018, b"AE", called),
-                _element(0x0100, b"UI", _uid(CIRCUMSTANCES_CREATOR_UID)),
-                _long_element(0x0102, b"OB", circumstances),
+                _rest_of_meta(self.transfer_syntax_uid, self.caller),
             )
         )
         return b"\0" * 128 + b"DICM" + _element(0x0000, b"UL", struct.pack("<L", len(meta))) + meta
@@ -117,6 +107,26 @@ class Receipt:
             return self.file_header()
         except ValueError:
             return b""
+
+
+@lru_cache(maxsize=512)
+def _rest_of_meta(transfer_syntax_uid: UID, caller: Caller) -> bytes:
+    """Return what the headers of one association have in common."""
+    known = json.dumps({"peer_address": caller.peer_address, "association_id": caller.association_id})
+    circumstances = _text(f"{known[:-1]}, ") + NOT_SEALED.encoded()
+    calling, called = _text(caller.calling_ae_title), _text(caller.called_ae_title)
+    return b"".join(
+        (
+            _element(0x0010, b"UI", _uid(transfer_syntax_uid)),
+            _element(0x0012, b"UI", _uid(PYDICOM_IMPLEMENTATION_UID)),
+            _element(0x0013, b"SH", _text(f"PYDICOM {pydicom.__version__}")),
+            _element(0x0016, b"AE", calling),
+            _element(0x0017, b"AE", calling),
+            _element(0x0018, b"AE", called),
+            _element(0x0100, b"UI", _uid(CIRCUMSTANCES_CREATOR_UID)),
+            _long_element(0x0102, b"OB", circumstances),
+        )
+    )
 
 
 def _element(number: int, vr: bytes, value: bytes) -> bytes:

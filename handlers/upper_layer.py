@@ -15,6 +15,8 @@ MAX_PDU = 131072
 HEADER_SIZE = 6
 _HEADER = struct.Struct(">BxL")
 _ITEM_HEADER = struct.Struct(">LBB")
+ITEM_HEADER_SIZE = _ITEM_HEADER.size
+"""Length, presentation context and message control header of a presentation data value."""
 _LENGTH_SIZE = 4
 _OF_COMMAND, _LAST = 0x01, 0x02
 
@@ -72,6 +74,22 @@ def read_header(header: bytes | bytearray | memoryview) -> tuple[int, int]:
     """Return type and length of the PDU that six bytes begin."""
     pdu_type, length = _HEADER.unpack(header)
     return pdu_type, length
+
+
+def goes_on(length: int, item_header: memoryview) -> bool:
+    """Say whether a P-DATA-TF is one presentation data value that is not the last of its command or data set.
+
+    Parameters
+    ----------
+    length : int
+        Of its body.
+    item_header : memoryview
+        The beginning of that, as far as it was read.
+    """
+    if len(item_header) < ITEM_HEADER_SIZE:
+        return False
+    item_length, _, control = _ITEM_HEADER.unpack(item_header)
+    return item_length + _LENGTH_SIZE == length and not control & _LAST
 
 
 def fragments(body: memoryview) -> Iterator[Fragment]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pynetdicom.pdu_primitives import A_ABORT, A_P_ABORT
 
-from handlers.upper_layer import MAX_PDU, AbortReason, ProtocolError
+from handlers.upper_layer import HEADER_SIZE, ITEM_HEADER_SIZE, MAX_PDU, AbortReason, ProtocolError
 
 _LOOK_EVERY_S = 0.05
 """How long a read blocks before it looks whether the association is to end, or something is to be sent."""
@@ -46,26 +46,24 @@ class Wire:
         self._assoc = assoc
         self._dul = assoc.dul
         self._buffer = memoryview(b"")
+        self._next = memoryview(bytearray(HEADER_SIZE + ITEM_HEADER_SIZE))
+        self._ahead = 0
         self._flags = 0
 
-    def body(self, length: int, *, longest: int) -> memoryview:
-        """Read so many bytes of a PDU; they are there until the next is read.
+    @property
+    def has_more(self) -> bool:
+        """Whether something of the next PDU was read already."""
+        return self._ahead > 0
 
-        Raises
-        ------
-        ProtocolError
-            If they are too many.
-        """
-        if length > longest:
-            raise ProtocolError("a PDU longer than was agreed", AbortReason.INVALID_PDU_PARAMETER_VALUE)
-        if length > len(self._buffer):
-            self._buffer = memoryview(bytearray(max(length, min(longest, MAX_PDU))))
-        body = self._buffer[:length]
-        self.fill(body)
-        return body
+    def header(self, *, may_wait: bool = False, with_item: bool = False) -> bytes:
+        """Read the header of a PDU.
 
-    def fill(self, view: memoryview, *, may_wait: bool = False) -> bool:
-        """Read until a buffer is full; return False if nothing of it came for a moment, where that `may_wait`.
+        Parameters
+        ----------
+        may_wait : bool
+            Whether to return nothing if nothing came for a moment.
+        with_item : bool
+            Whether a P-DATA-TF has to come, of which `item_header` is read too.
 
         Raises
         ------
@@ -74,14 +72,58 @@ class Wire:
         ProtocolError
             If the peer has said nothing for too long.
         """
+        if self._ahead < HEADER_SIZE:
+            wanted = len(self._next) if with_item else HEADER_SIZE
+            self._ahead = self._fill(self._next[:wanted], self._ahead, HEADER_SIZE, may_wait=may_wait)
+        return bytes(self._next[: min(self._ahead, HEADER_SIZE)])
+
+    def item_header(self) -> memoryview:
+        """Return what was read behind the header: how the first presentation data value begins, or less."""
+        return self._next[HEADER_SIZE : self._ahead]
+
+    def body(self, length: int, *, longest: int, goes_on: bool = False) -> memoryview:
+        """Read the so many bytes of a PDU behind its header; they are there until the next is read.
+
+        Parameters
+        ----------
+        length, longest : int
+            Of the body, and how long it may be.
+        goes_on : bool
+            Whether another PDU has to follow before anything is answered; its header is read with this one's body. To
+            ask the kernel half as often is what several associations gain by that.
+
+        Raises
+        ------
+        ConnectionClosedError, GivenUpError
+            As `header` does.
+        ProtocolError
+            Also if they are too many.
+        """
+        if length > longest:
+            raise ProtocolError("a PDU longer than was agreed", AbortReason.INVALID_PDU_PARAMETER_VALUE)
+        if length + len(self._next) > len(self._buffer):
+            self._buffer = memoryview(bytearray(max(length, min(longest, MAX_PDU)) + len(self._next)))
+        known = self._next[HEADER_SIZE : min(self._ahead, HEADER_SIZE + length)]
+        beyond = bytes(self._next[HEADER_SIZE + length : self._ahead])
+        self._buffer[: len(known)] = known
+        if len(known) < length:
+            wanted = length + (len(self._next) if goes_on else 0)
+            filled = self._fill(self._buffer[:wanted], len(known), length)
+            beyond = bytes(self._buffer[length:filled])
+        self._next[: len(beyond)] = beyond
+        self._ahead = len(beyond)
+        return self._buffer[:length]
+
+    def _fill(self, view: memoryview, filled: int, needed: int, *, may_wait: bool = False) -> int:
+        """Read until a buffer has what is needed, and more of it that comes at once; return how much it has."""
         connection = self.connection()
-        heard_at, filled = time.monotonic(), 0
-        while filled < len(view):
+        heard_at = time.monotonic()
+        while filled < needed:
             try:
                 count = connection.recv_into(view[filled:], 0, self._flags)
             except (TimeoutError, BlockingIOError):  # Python's clock; the kernel's
                 if may_wait and not filled:
-                    return False
+                    return 0
                 self._look_up(heard_at)
                 continue
             except OSError as error:
@@ -89,9 +131,9 @@ class Wire:
             if not count:
                 raise ConnectionClosedError
             heard_at, filled = time.monotonic(), filled + count
-            if filled < len(view):
+            if filled < needed:
                 self._look_up(heard_at)
-        return True
+        return filled
 
     def connection(self) -> socket.socket:
         """Return the socket, whose reads block for a moment; `ConnectionClosedError` if there is none any more."""

@@ -1,7 +1,7 @@
 """A C-STORE SCU that costs next to nothing, so that what is measured is the receiver: ``python -m node.bench.sender``.
 
-It negotiates by pynetdicom, then writes PDUs to the socket itself, made from one instance with other UIDs; pixels are
-never copied. It says when it is connected, waits for a line to begin, and prints when it began and ended.
+It negotiates by pynetdicom, then writes PDUs to the socket itself: those of one instance, in which only the SOP
+Instance UID changes. It says when it is connected, waits for a line to begin, and prints when it began and ended.
 
 References
 ----------
@@ -9,11 +9,12 @@ PS3.7 9.3.1 C-STORE; PS3.8 9.3.5 P-DATA-TF.
 """
 
 import json
+import re
 import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from pydicom.dataset import Dataset
@@ -88,8 +89,8 @@ def send(load: Load) -> Sent:
     print("connected", flush=True)  # noqa: T201 - what the parent waits for
     sys.stdin.readline()
     began_s, accepted, size = time.monotonic(), 0, 0
-    for number in range(load.instances):
-        for piece in _message(load, number, sop_class_uid, min(longest, MAX_PDU)):
+    for message in _messages(load, sop_class_uid, min(longest, MAX_PDU)):
+        for piece in message:
             connection.sendall(piece)
             size += len(piece)
         accepted += _status(connection) == 0
@@ -100,9 +101,23 @@ def send(load: Load) -> Sent:
     return Sent(began_s=began_s, ended_s=ended_s, accepted=accepted, bytes=size)
 
 
-def _message(load: Load, number: int, sop_class_uid: str, longest: int) -> Iterator[bytes]:
+def _messages(load: Load, sop_class_uid: str, longest: int) -> Iterator[Iterable[bytes | bytearray]]:
+    """Yield C-STORE requests, each some PDUs at a time; those of single frames are encoded once."""
+    uids = [f"{load.study_uid}.1.{1_000_000 + number}" for number in range(load.instances)]
+    if load.frames > 1:
+        yield from (_message(load, uid, sop_class_uid, longest) for uid in uids)
+        return
+    message = bytearray(b"".join(_message(load, uids[0], sop_class_uid, longest)))
+    length = len(uids[0])
+    places = [found.start() for found in re.finditer(re.escape(uids[0].encode()), message)]
+    for uid in uids:
+        for at in places:
+            message[at : at + length] = uid.encode()
+        yield [message]
+
+
+def _message(load: Load, sop_instance_uid: str, sop_class_uid: str, longest: int) -> Iterator[bytes]:
     """Yield a C-STORE request, some PDUs at a time."""
-    sop_instance_uid = f"{load.study_uid}.1.{number + 1}"
     yield _fragment(_command(sop_class_uid, sop_instance_uid), _LAST_OF_COMMAND)
     room = longest - _PDV_HEADER
     rest = bytearray(_header(load, sop_class_uid, sop_instance_uid))

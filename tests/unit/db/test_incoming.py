@@ -70,8 +70,8 @@ def test_what_cannot_be_made_durable_is_gone(folder, tmp_path, monkeypatch, call
 
 
 def test_a_short_write_is_continued(folder, monkeypatch):
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:3]))
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, offset: real(descriptor, data[:3], offset))
     file = IncomingFile(folder / "a.part")
     file.write(b"0123456789")
     assert file.read(20) == b"0123456789"

@@ -112,10 +112,10 @@ def test_a_command_without_proper_uids_is_refused_for_good_where_the_data_set_ha
 
 
 def test_a_full_disk_is_answered_out_of_resources_and_leaves_nothing(handle, storage, monkeypatch):
-    def full(descriptor, data):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     assert handle() == StoreStatus.OUT_OF_RESOURCES
     assert list(storage.incoming.iterdir()) == []
 
