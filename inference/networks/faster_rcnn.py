@@ -28,6 +28,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from inference import compute
 from inference.batches import Batches
 from inference.networks.answers import Answers, Floats
+from inference.networks.roi_rows import CELLS, SAMPLES, channels_last
 from inference.resident import resident
 from inference.upright import Rectangle
 from inference.weights import Verified
@@ -40,6 +41,7 @@ MOST_BOXES = 100
 _BATCH = 8
 _REDUCTION = 32
 _STAGES, _FIRST = 4, 64
+_LEVELS = [str(stage) for stage in range(_STAGES)]
 _RUNNING_EPS = 1e-5
 _COUNTED = ".num_batches_tracked"
 _RENAMED = (
@@ -129,7 +131,7 @@ class _Backbone(BackboneWithFPN):  # type: ignore[misc]  # torchvision ships no 
         first = _FIRST * Bottleneck.expansion // widths.narrower
         super().__init__(
             _Narrower(widths, nn.BatchNorm2d if eps is None else partial(FrozenBatchNorm2d, eps=eps)),
-            {f"layer{stage + 1}": str(stage) for stage in range(_STAGES)},
+            {f"layer{number}": level for number, level in enumerate(_LEVELS, start=1)},
             [first * 2**stage for stage in range(_STAGES)],
             widths.pyramid,
         )
@@ -151,7 +153,7 @@ class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
     """
 
     def __init__(self, classes: int, widths: Widths = R50, *, eps: float | None = 0.0, overlap: float = 0.5) -> None:
-        pool = MultiScaleRoIAlign([str(stage) for stage in range(_STAGES)], output_size=7, sampling_ratio=2)
+        pool = MultiScaleRoIAlign(_LEVELS, output_size=CELLS, sampling_ratio=SAMPLES)
         super().__init__(
             _Backbone(widths, eps),
             min_size=widths.shorter,
@@ -166,7 +168,7 @@ class BoxNet(FasterRCNN):  # type: ignore[misc]  # torchvision ships no types
             rpn_batch_size_per_image=widths.sampled[0],
             box_batch_size_per_image=widths.sampled[1],
             box_roi_pool=pool,
-            box_head=TwoMLPHead(widths.pyramid * 7 * 7, widths.head),
+            box_head=TwoMLPHead(widths.pyramid * CELLS**2, widths.head),
             box_predictor=FastRCNNPredictor(widths.head, classes),
             box_score_thresh=LEAST_CERTAINTY,
             box_nms_thresh=overlap,
@@ -211,6 +213,8 @@ def _resident(weights: Verified, device: str, overlap: float) -> BoxNet:
         fold(network.backbone)
         compute.cast(network.backbone, dtype)
         network.to(memory_format=torch.channels_last)
+        if torch.device(device).type == compute.CPU:  # a GPU has an operation of its own for it
+            channels_last(network.roi_heads, _LEVELS)
         return network
 
     return resident(("Faster R-CNN", weights.sha256, dtype, overlap), device, make)
