@@ -28,7 +28,7 @@ from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 from inference import compute
 from inference.batches import Batches
 from inference.networks.answers import Answers, Floats
-from inference.networks.roi_rows import CELLS, SAMPLES, channels_last
+from inference.networks.roi_rows import CELLS, SAMPLES, read_by_rows
 from inference.resident import resident
 from inference.upright import Rectangle
 from inference.weights import Verified
@@ -214,7 +214,7 @@ def _resident(weights: Verified, device: str, overlap: float) -> BoxNet:
         compute.cast(network.backbone, dtype)
         network.to(memory_format=torch.channels_last)
         if torch.device(device).type == compute.CPU:  # a GPU has an operation of its own for it
-            channels_last(network.roi_heads, _LEVELS)
+            read_by_rows(network, _LEVELS)
         return network
 
     return resident(("Faster R-CNN", weights.sha256, dtype, overlap), device, make)

@@ -60,20 +60,22 @@ class RowsAtBoxes(nn.Module):
         across, weight_across = _along(left * scales, right * scales, columns)
         started = first[level] + image * rows * columns
         down = started[:, None, None] + down * columns[:, None, None]
-        cells: Tensor = embedding_bag(
+        said: Tensor = embedding_bag(
             _outer(torch.add, down, across),
             torch.cat([level.flatten(0, 2) for level in pyramid]),
             per_sample_weights=_outer(torch.mul, weight_down, weight_across),
             mode="sum",
-        )
-        return cells.unflatten(0, (-1, CELLS * CELLS))
+        ).unflatten(0, (-1, CELLS * CELLS))
+        return said
 
 
-def channels_last(heads: RoIHeads, levels: Sequence[str]) -> None:
-    """Have the heads of a network on a CPU look at boxes in this way; what they say stays the same."""
-    heads.box_roi_pool = RowsAtBoxes(levels)
-    first = heads.box_head.fc6
-    first.weight.data = first.weight.unflatten(1, (-1, CELLS * CELLS)).transpose(1, 2).flatten(1)
+def read_by_rows(network: nn.Module, levels: Sequence[str]) -> None:
+    """Have a network on a CPU look at boxes in this way; what it says stays the same."""
+    for heads in network.modules():
+        if isinstance(heads, RoIHeads):
+            heads.box_roi_pool = RowsAtBoxes(levels)
+            first = heads.box_head.fc6
+            first.weight.data = first.weight.unflatten(1, (-1, CELLS * CELLS)).transpose(1, 2).flatten(1)
 
 
 def _along(start: Tensor, end: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
