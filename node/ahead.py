@@ -5,12 +5,14 @@ once: they are inferred together, and then each runs as it would alone, but find
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.card import XRayInput
 from inference.compute import set_limits
-from inference.findings import Findings, SelectionRefusedError
+from inference.findings import Findings, Refusal, SelectionRefusedError
 
 if TYPE_CHECKING:  # imported by the worker's own process alone
     from inference.selected import Selected
@@ -18,31 +20,44 @@ if TYPE_CHECKING:  # imported by the worker's own process alone
 
 logger = logging.getLogger(__name__)
 
+_XRAYS = 8
+"""That are kept, the one loaded last among them: as many as pipelines take at once."""
 
-class _Selection:
-    """The selection that was loaded last, where the job that loaded it said that another would read it."""
+
+class _Selections:
+    """What was loaded by jobs that said that others would read it: one CT stack, or X-rays."""
 
     def __init__(self) -> None:
-        self._paths: tuple[Path, ...] = ()
-        self._loaded: Selected | None = None
+        self._kept: OrderedDict[tuple[Path, ...], Selected] = OrderedDict()
 
     def load(self, spec: "JobSpec") -> "Selected":
         """Read the files of a job, unless they are in memory."""
         from inference import registry, selected
 
-        loaded = self._loaded if self._paths == spec.paths else None
-        self._paths, self._loaded = (), None  # before the next is read: there is memory for one
-        loaded = loaded or selected.load(registry.CARDS[spec.pipeline], spec.paths)
+        loaded = self._kept.pop(spec.paths, None)
+        if loaded is None:
+            card = registry.CARDS[spec.pipeline]
+            self._make_room(is_small=isinstance(card.input, XRayInput))
+            loaded = selected.load(card, spec.paths)
         if spec.keeps_selection:
-            self._paths, self._loaded = spec.paths, loaded
+            self._kept[spec.paths] = loaded
         return loaded
 
+    def _make_room(self, *, is_small: bool) -> None:
+        """Let go, before the next is read: of a CT stack there is memory for one."""
+        from inference.series import Series
 
-selection = _Selection()
-_ready: "dict[int, tuple[Findings, Selected]]" = {}
+        while self._kept and (
+            not is_small or len(self._kept) >= _XRAYS or isinstance(next(iter(self._kept.values())), Series)
+        ):
+            self._kept.popitem(last=False)
 
 
-def ready(spec: "JobSpec") -> "tuple[Findings, Selected] | None":
+selections = _Selections()
+_ready: "dict[int, tuple[Findings, Selected] | Refusal]" = {}
+
+
+def ready(spec: "JobSpec") -> "tuple[Findings, Selected] | Refusal | None":
     """Return, once, what was inferred for a job together with others."""
     return _ready.pop(spec.job_id, None)
 
@@ -61,23 +76,26 @@ def infer_together(specs: "Sequence[JobSpec]", device: str) -> None:
         logger.warning("%d jobs could not be inferred together, and run one by one", len(specs), exc_info=True)
 
 
-def _inferred(specs: "Sequence[JobSpec]", device: str) -> "dict[int, tuple[Findings, Selected]]":
-    from inference import registry, selected
+def _inferred(specs: "Sequence[JobSpec]", device: str) -> "dict[int, tuple[Findings, Selected] | Refusal]":
+    from inference import registry
 
     first = specs[0]
     set_limits(first.limits)
     pipeline = registry.load_several(first.pipeline, weights=first.weights, settings=first.settings)
     loaded: dict[int, Selected] = {}
+    refused: dict[int, Refusal] = {}
     for spec in specs:
         try:
-            source = selected.load(pipeline.card, spec.paths)
-        except SelectionRefusedError:
+            source = selections.load(spec)
+        except SelectionRefusedError as error:
+            refused[spec.job_id] = error.refusal
             continue
-        if pipeline.accepts(source) is None:
+        if refusal := pipeline.accepts(source):
+            refused[spec.job_id] = refusal
+        else:
             loaded[spec.job_id] = source
     together = pipeline.together(list(loaded.values()), device)
-    return {
-        job_id: (findings, source)
-        for (job_id, source), findings in zip(loaded.items(), together, strict=True)
-        if isinstance(findings, Findings)
+    return refused | {
+        job_id: (outcome, source) if isinstance(outcome, Findings) else outcome
+        for (job_id, source), outcome in zip(loaded.items(), together, strict=True)
     }

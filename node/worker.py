@@ -149,7 +149,7 @@ def infer(spec: JobSpec, device: str, watch: Stopwatch) -> "tuple[Findings, Sele
     set_limits(spec.limits)
     try:
         with watch.stage("load"):
-            loaded = ahead.selection.load(spec)
+            loaded = ahead.selections.load(spec)
             pipeline = registry.load(spec.pipeline, weights=spec.weights, settings=spec.settings)
         with watch.stage("pipeline"):
             return pipeline.accepts(loaded) or (pipeline(loaded, device), loaded)

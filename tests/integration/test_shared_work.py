@@ -68,7 +68,7 @@ def done(monkeypatch, study):
             return labels
 
     monkeypatch.setattr(r231, "LungMask", Lungs)
-    monkeypatch.setattr(ahead, "selection", ahead._Selection())
+    monkeypatch.setattr(ahead, "selections", ahead._Selections())
     counted(selected, "load", "read")
     counted(resampled_ct, "resample", "resampled")
     return counts
@@ -114,6 +114,6 @@ def test_what_two_pipelines_need_is_made_once_and_their_results_are_those_of_eac
 def test_nothing_is_kept_after_the_last_job(jobs, done):
     others = len(resampled_ct._made)  # of fixtures that outlive their tests
     jobs("shared", keeps=True)
-    assert ahead.selection._loaded is None
+    assert not ahead.selections._kept
     gc.collect()
     assert len(resampled_ct._made) <= others

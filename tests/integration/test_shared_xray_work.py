@@ -76,13 +76,13 @@ def done(monkeypatch):
     inner = resized.interpolate
 
     def scaled(tensor, *, size, **kwargs):
-        image = getattr(ahead.selection._loaded, "upright_image", None)
-        if image is not None and np.array_equal(tensor.numpy().reshape(-1), image.reshape(-1)):
+        kept = [one.upright_image.reshape(-1) for one in ahead.selections._kept.values()]
+        if any(np.array_equal(tensor.numpy().reshape(-1), image) for image in kept):
             said["sizes"].append(size)
         return inner(tensor, size=size, **kwargs)
 
     monkeypatch.setattr(resized, "interpolate", scaled)
-    monkeypatch.setattr(ahead, "selection", ahead._Selection())
+    monkeypatch.setattr(ahead, "selections", ahead._Selections())
     return said
 
 
@@ -116,6 +116,6 @@ def test_what_they_need_is_made_once_and_their_results_are_those_of_each_alone(s
     assert (done["read"], done["lungs"]) == (1, 1)
     assert sorted(done["sizes"]) == [(256, 243), (512, 512)]
     for name in PIPELINES[1:]:
-        ahead.selection = ahead._Selection()
+        ahead.selections = ahead._Selections()
         assert outcome(name, source, shelf, "alone", keeps=False) == shared[name]
     assert (done["read"], done["lungs"]) == (4, 4)

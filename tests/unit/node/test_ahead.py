@@ -1,13 +1,13 @@
 """What a worker has ready: a selection for the next job, and findings made together."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from inference import registry, selected
-from inference.card import ModelCard, XRayInput
+from inference.card import CTInput, ModelCard, XRayInput
 from inference.findings import Algorithm, Findings, Refusal, SelectionRefusedError
 from node import ahead, ending, worker
 from node.ending import Failure
@@ -56,7 +56,8 @@ class Several:
         self.in_company.append(sources)
         if "poison" in sources:
             raise ValueError("poison")
-        return [self._findings(source) for source in sources]
+        strange = Refusal(code="not-frontal", reason="", remedy="")
+        return [strange if source == "strange" else self._findings(source) for source in sources]
 
     def _findings(self, source):
         return Findings(algorithm=Algorithm(name=source, version="1"), source_instances=())
@@ -73,6 +74,7 @@ def pipeline(monkeypatch):
         return paths[0].name
 
     ahead.forget()
+    monkeypatch.setattr(ahead, "selections", ahead._Selections())
     monkeypatch.setattr(registry, "CARDS", {"several": CARD})
     monkeypatch.setattr(registry, "load", lambda *_, **__: several)
     monkeypatch.setattr(selected, "load", load)
@@ -131,7 +133,38 @@ def test_a_selection_is_read_once_for_jobs_that_follow_each_other(pipeline):
     assert pipeline.read == ["a", "a"]
 
 
-def test_another_selection_takes_the_place_of_the_kept_one(pipeline):
+def test_of_a_ct_another_selection_takes_the_place_of_the_kept_one(pipeline, monkeypatch):
+    monkeypatch.setattr(registry, "CARDS", {"several": replace(CARD, input=CTInput())})
     for job in (spec(1, "a", keeps=True), spec(2, "b"), spec(3, "a")):
         run(job)
     assert pipeline.read == ["a", "b", "a"]
+
+
+def test_x_rays_of_jobs_together_are_read_once_for_every_pipeline_that_follows(pipeline):
+    names = [str(number) for number in range(8)]
+    for first, keeps in ((1, True), (11, True), (21, False)):
+        run(*(spec(first + number, name, keeps=keeps) for number, name in enumerate(names)))
+    assert pipeline.in_company == [names] * 3
+    assert pipeline.read == names
+    assert not ahead.selections._kept
+
+
+def test_x_rays_that_some_pipelines_take_in_smaller_companies_are_read_once_too(pipeline):
+    for first, names, keeps in ((1, "abcd", True), (5, "ab", False), (7, "cd", False)):
+        run(*(spec(first + number, name, keeps=keeps) for number, name in enumerate(names)))
+    assert pipeline.read == list("abcd")
+
+
+def test_no_more_x_rays_are_kept_than_wait_together(pipeline):
+    for number in range(9):
+        run(spec(number, str(number), keeps=True))
+    assert len(ahead.selections._kept) == 8
+    run(spec(9, "8"), spec(10, "0"))
+    assert pipeline.read == [*map(str, range(9)), "0"]
+
+
+def test_what_is_refused_among_several_is_read_once_and_refused_alike(pipeline):
+    torn, unfit, strange = run(spec(1, "torn"), spec(2, "unfit"), spec(3, "strange"))
+    assert [outcome.refusal.code for outcome in (torn, unfit, strange)] == ["torn", "no", "not-frontal"]
+    assert pipeline.read == ["torn", "unfit", "strange"]
+    assert pipeline.alone == []
