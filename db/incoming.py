@@ -24,6 +24,7 @@ from db.files import sync_folder
 
 AHEAD = 32
 """Empty files that wait."""
+_NAME_BYTES = 16
 
 
 class IncomingFile:
@@ -31,8 +32,10 @@ class IncomingFile:
 
     Parameters
     ----------
-    path : Path
-        Where it is made; nothing must lie there.
+    folder : str
+        Where it is made.
+    name : str
+        Nothing must have it there. Random, and told to nobody, until it is kept under another.
 
     Attributes
     ----------
@@ -47,17 +50,13 @@ class IncomingFile:
         If it cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    def __init__(self, folder: str, name: str) -> None:
+        self.name = name
+        self._path = f"{folder}/{name}"  # pathlib takes longer than making the file
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._header_size = 0
         self.size = 0
         self.crc32 = 0
-
-    @property
-    def name(self) -> str:
-        """The name that it lies under until it is kept; random, and told to nobody."""
-        return self._path.name
 
     def leave_room(self, header_size: int) -> None:
         """Begin behind a header, which is written last."""
@@ -91,7 +90,7 @@ class IncomingFile:
         """
         try:
             os.fsync(self._descriptor)
-            os.rename(self._path, path)  # noqa: PTH104 - pathlib takes longer
+            os.rename(self._path, path)  # noqa: PTH104 - see above
         except OSError:
             self.drop()
             raise
@@ -101,7 +100,8 @@ class IncomingFile:
         """Remove it, unless it was kept."""
         if self._descriptor >= 0:
             self._close()
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)  # noqa: PTH108 - see above
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -165,7 +165,7 @@ class Incoming:
     def _made(self, count: int) -> list[IncomingFile]:
         files: list[IncomingFile] = []
         try:
-            files.extend(IncomingFile(self._folder / name) for name in _new_names(count))
+            files.extend(IncomingFile(str(self._folder), name) for name in _new_names(count))
             if files:
                 sync_folder(self._folder)
         except OSError:
@@ -177,4 +177,5 @@ class Incoming:
 
 
 def _new_names(count: int) -> Iterator[str]:
-    return (f"{secrets.token_hex(16)}.part" for _ in range(count))
+    random = secrets.token_hex(_NAME_BYTES * count)
+    return (f"{random[at : at + 2 * _NAME_BYTES]}.part" for at in range(0, len(random), 2 * _NAME_BYTES))

@@ -36,7 +36,7 @@ def left_over(storage):
         if is_sealed:
             seal = Seal(own_name=own_name or file.name, spool_name=name, size=file.size, crc32=file.crc32)
             file.seal(sealed(header, seal))
-        path = file._path
+        path = storage.incoming / file.name
         path.write_bytes(change(path.read_bytes()))
         return path.read_bytes()
 

@@ -169,7 +169,7 @@ def test_the_quarantine_keeps_the_newest_within_its_quota(tmp_path):
 
 
 def part_file(folder, size):
-    file = IncomingFile(folder / "incoming")
+    file = IncomingFile(str(folder), "incoming")
     file.write(b"x" * size)
     return file
 
