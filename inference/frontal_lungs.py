@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from inference.batches import Batches
 from inference.frontal import FrontalCheck, frontal_check
 from inference.lung_masks import lung_masks
 from inference.lung_probabilities import LungProbabilities, probabilities
@@ -19,6 +21,7 @@ from inference.weights import Verified
 from inference.weights.loading import load_network
 
 NETWORK = "lung-fields"
+_IMAGE_AND_MIRRORED = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -33,11 +36,14 @@ class FrontalLungs:
         Right and left lung; one that was not found is empty.
     check : FrontalCheck
         Whether they are those of a frontal image.
+    warnings : tuple of str
+        Of how they were computed, for `Findings.warnings`.
     """
 
     probabilities: LungProbabilities
     masks: NDArray[np.bool_]
     check: FrontalCheck
+    warnings: tuple[str, ...] = ()
 
 
 _found: "WeakKeyDictionary[Radiograph, dict[tuple[str, str], FrontalLungs]]" = WeakKeyDictionary()
@@ -54,11 +60,21 @@ def frontal_lungs(radiograph: Radiograph, weights: Verified, device: str) -> Fro
         Of the slot `lung-fields`.
     device : str
         Torch device.
+
+    Raises
+    ------
+    inference.batches.GPUMemoryError
+        If one image does not fit into the memory of the GPU, and the CPU is not allowed.
     """
     found, key = _found.setdefault(radiograph, {}), (weights.sha256, device)
     if key not in found:
-        network = resident((NETWORK, weights.sha256), device, lambda: load_network(weights, LungFieldsNet))
-        likely = probabilities(network, radiograph.upright_image)
+        run = Batches(lambda on: _network(weights, on), device=device, batch=_IMAGE_AND_MIRRORED, dtype=torch.float32)
+        likely = probabilities(run, radiograph.upright_image)
         masks = lung_masks(likely)
-        found[key] = FrontalLungs(probabilities=likely, masks=masks, check=frontal_check(likely, masks))
+        check = frontal_check(likely, masks)
+        found[key] = FrontalLungs(probabilities=likely, masks=masks, check=check, warnings=run.warnings)
     return found[key]
+
+
+def _network(weights: Verified, device: str) -> LungFieldsNet:
+    return resident((NETWORK, weights.sha256), device, lambda: load_network(weights, LungFieldsNet))

@@ -5,6 +5,7 @@ Light to import: cards come from modules that define subclasses.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,8 @@ class FrontalPipeline(ABC):
         if taken:
             said = self._found([radiographs[number] for number in taken], [lungs[number] for number in taken], device)
             for number, findings in zip(taken, said, strict=True):
-                outcomes[number] = findings
+                warnings = dict.fromkeys((*findings.warnings, *lungs[number].warnings))
+                outcomes[number] = replace(findings, warnings=tuple(warnings))
         return [outcome for outcome in outcomes if outcome is not None]
 
     @abstractmethod

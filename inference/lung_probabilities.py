@@ -4,14 +4,16 @@
 makes the network's weights, and judges them, through the very same functions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inference.letterbox import Letterbox
-from inference.networks.lung_fields import OUTPUTS, SIDE, LungFieldsNet
+from inference.networks.lung_fields import OUTPUTS, SIDE
 
 _PERCENTILES = (0.5, 99.5)
 _BINS = 256
@@ -37,13 +39,14 @@ class LungProbabilities:
     letterbox: Letterbox
 
 
-def probabilities(network: LungFieldsNet, image: NDArray[np.float32]) -> LungProbabilities:
+def probabilities(network: Callable[[Tensor], Tensor], image: NDArray[np.float32]) -> LungProbabilities:
     """Run the network on an image and its mirror image, and take the mean of both.
 
     Parameters
     ----------
-    network : LungFieldsNet
-        With weights, for inference, on any device.
+    network : callable
+        A `LungFieldsNet` with weights, for inference, on the CPU; or what computes one elsewhere, such as
+        `inference.batches.Batches`.
     image : ndarray of float32, shape (rows, columns)
         Upright, the patient's right at the left; bright is dense. Any range: it is equalised here.
 
@@ -54,8 +57,8 @@ def probabilities(network: LungFieldsNet, image: NDArray[np.float32]) -> LungPro
     letterbox = Letterbox(rows=image.shape[0], columns=image.shape[1], side=SIDE)
     grid = torch.from_numpy(equalised(letterbox.to_grid(image)))[None, None]
     with torch.inference_mode():
-        logits = network(torch.cat([grid, grid.flip(-1)]).to(next(network.parameters()).device))
-    seen, mirrored = logits.softmax(1).cpu()
+        logits = network(torch.cat([grid, grid.flip(-1)]))
+    seen, mirrored = logits.softmax(1)
     both = (seen + mirrored[_SIDES_CHANGED].flip(-1)) / 2
     values = np.zeros((len(OUTPUTS) - 1, SIDE, SIDE), dtype=np.float32)
     inside = (slice(None), *letterbox.inside)

@@ -139,7 +139,7 @@ class LungFields:
             measurements=_both(masks, radiograph),
             regions=tuple(_regions(np.ascontiguousarray(radiograph.upright.turn_back(masks)), radiograph)),
             heatmaps=(_heatmap(found.probabilities, radiograph),),
-            warnings=tuple(_warnings(masks, radiograph)),
+            warnings=(*_warnings(masks, radiograph), *found.warnings),
         )
 
 
