@@ -206,6 +206,21 @@ def test_an_echo_between_two_instances_is_answered_by_pynetdicom(line, storage):
     assert set(stored(storage)) == {"1.2.3.1", "1.2.3.2"}
 
 
+def test_an_answer_that_pynetdicom_has_to_send_in_mid_message_and_an_empty_last_value_leave_nothing_waiting(
+    line, storage
+):
+    command_set, data_set = instance()
+    many = b"".join(pdu(DATA, value(1, MORE_DATA, data_set[at : at + 2])) for at in range(0, len(data_set), 2))
+    for _ in range(5):
+        line.send(
+            pdu(DATA, value(3, LAST_COMMAND, echo_command(9))),
+            pdu(DATA, value(1, LAST_COMMAND, command_set)),
+            many + pdu(DATA, value(1, LAST_DATA, b"")),
+        )
+        assert [status(line.receive()) for _ in range(2)] == [SUCCESS, SUCCESS]
+    assert stored(storage) == {"1.2.3.1": data_set}
+
+
 def test_a_response_that_nobody_waits_for_is_passed_over_and_stores_nothing(line, storage):
     of_request = store_elements(b"1.2.3.1")
     of_request[1] = element(0, 0x0100, bytes.fromhex("0180"))
