@@ -27,23 +27,10 @@ train_app = typer.Typer(
 app.add_typer(train_app, name="train")
 
 OutOption = Annotated[Path, typer.Option("--out", help="Folder to write to; called again, it goes on there.")]
-DataOption = Annotated[
-    Path, typer.Option("--data", help="Folder as Kaggle distributes it (RSNA, SIIM), or with images/ and masks/.")
-]
 WeightsOption = Annotated[
     Path | None, typer.Option("--weights", help="Folder of installed weights; by default that of config.toml.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda:0, ...")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Of everything random.")]
-FoldsOption = Annotated[
-    int, typer.Option("--folds", min=0, help="Parts into which patients are dealt out; 0 holds out nobody.")
-]
-FoldOption = Annotated[int, typer.Option("--fold", min=1, help="Which part is held out, and judged on.")]
-PrecisionOption = Annotated[
-    Literal["32-true", "bf16-mixed", "16-mixed"], typer.Option("--precision", help="Of the computation.")
-]
-WorkersOption = Annotated[int, typer.Option("--workers", min=0, help="Processes that read images.")]
-LicenceOption = Annotated[str, typer.Option("--licence", help="Under which the weights may be used, for the card.")]
 
 
 def epochs_option(default: str) -> Any:  # noqa: ANN401 - typer's
@@ -97,13 +84,6 @@ def need_lightning() -> None:
 def given(**options: Any) -> dict[str, Any]:  # noqa: ANN401 - of any kind
     """Return the options that were given."""
     return {name: value for name, value in options.items() if value is not None}
-
-
-def common(*, precision: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - of any kind
-    """Return the options that are alike for all recipes on the common loop, as `training.loop.plan.Plan` has them."""
-    from training.loop.plan import Precision
-
-    return {**options, "precision": Precision(precision), "is_shown": errors.is_terminal}
 
 
 def weights_in(named: Path | None, config: Path | None) -> Path:
