@@ -42,7 +42,7 @@ def test_a_function_that_is_relied_on_was_not_changed(function, digest):
     source = inspect.getsource(function)
     assert hashlib.sha256(source.encode()).hexdigest()[:12] == digest, (
         f"pynetdicom changed {function.__qualname__}: read it beside what handlers/fast_path.py and "
-        "retrieve.py rely on, run tests/integration/receiving and test_query_retrieve.py, then put the new "
+        "retrieve.py rely on, run tests/integration/receiving and query_retrieve, then put the new "
         "digest here"
     )
 
