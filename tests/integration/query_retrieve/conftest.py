@@ -27,19 +27,19 @@ SCOUT = f"{STUDY}.9.1"
 NOBODY_LISTENS = free_port()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def storescp(tmp_path_factory):
     with StoreScp(tmp_path_factory.mktemp("storescp")) as peer:
         yield peer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def orthanc(tmp_path_factory):
     with Orthanc(tmp_path_factory.mktemp("orthanc"), calling_aets=[AE_TITLE]) as peer:
         yield peer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def destinations(storescp, orthanc):
     return (
         Destination(name="dcmtk", host="127.0.0.1", port=storescp.port, ae_title=storescp.ae_title),
@@ -48,7 +48,7 @@ def destinations(storescp, orthanc):
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def holdings(tmp_path_factory, destinations):
     """A CT of three slices and a scout with results, and a compressed X-ray image."""
     folder = tmp_path_factory.mktemp("holdings")
