@@ -1,8 +1,6 @@
 """A node as a service, its destinations watched and mended from the command line."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
@@ -12,6 +10,7 @@ from node.demo.harness import RunningNode, write_config
 from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
+from tests.commands import opacity_node
 from tests.fake_pacs import BlackHole, FakePacs, Slammer
 
 
@@ -48,8 +47,7 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
         pacs.reports_to = (load(config).dicom.ae_title, load(config).dicom.port)
 
         def call(*arguments):
-            command = [sys.executable, "-m", "node", *arguments, "--config", str(config)]
-            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            return opacity_node(*arguments, "--config", config)
 
         def states(destination):
             jobs = [job for study in node.studies() for job in study.jobs]
@@ -62,14 +60,14 @@ def test_results_are_committed_sent_again_and_sent_elsewhere_while_the_node_runs
             (study,) = node.studies()
 
             hint = call("resend", study.study_instance_uid, "--to", "hole")
-            assert hint.returncode == 0, hint.stderr
-            assert call("resend", study.study_instance_uid, "--to", "slammer").returncode == 0
+            assert hint.exit_code == 0, hint.stderr
+            assert call("resend", study.study_instance_uid, "--to", "slammer").exit_code == 0
             began = time.monotonic()
             assert (
-                call("resend", study.study_instance_uid, "--to", "second", "--destination", "demo-pacs").returncode == 0
+                call("resend", study.study_instance_uid, "--to", "second", "--destination", "demo-pacs").exit_code == 0
             )
             until(lambda: states("second") == ["sent"] * count, limit_s=25)
-            assert call("resend", "--destination", "demo-pacs").returncode == 0
+            assert call("resend", "--destination", "demo-pacs").exit_code == 0
             until(lambda: len(pacs.stored) == 2 * count, limit_s=25)
             until(lambda: states("demo-pacs") == ["committed"] * count, limit_s=25)
             assert time.monotonic() - began < 75

@@ -1,7 +1,5 @@
 """What is wrong is answered, kept or refused with a reason and a remedy, and nothing of it stops the node."""
 
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from node.demo.pacs import EmbeddedPacs
 from node.study_files import send_files
 from phantom.dicom import Header
 from tests.bad_input import CASES, PATIENT, SECRETS, study_uid, write_cases
+from tests.commands import opacity_node
 from tests.integration.test_serve import stored, until
 
 GOOD_UIDS = {
@@ -52,9 +51,7 @@ class Arena:
         return self.reports[study_uid(self.sent[name])]
 
     def command(self, *words: str) -> str:
-        command = [sys.executable, "-m", "node", *words, "--config", str(self.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout + done.stderr
+        return opacity_node(*words, "--config", self.config).output
 
 
 @pytest.fixture(scope="module")

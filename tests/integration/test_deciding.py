@@ -1,7 +1,5 @@
 """A rule that was wrong is mended in a running node, and the study that it kept from running runs."""
 
-import subprocess
-import sys
 import time
 
 from node.demo.harness import RunningNode, write_config
@@ -9,14 +7,13 @@ from node.demo.pacs import EmbeddedPacs
 from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
+from tests.commands import opacity_node
 from tests.integration.test_reload import hang_up, until
 
 
-def opacity_node(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "node", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def said_by(*arguments):
+    done = opacity_node(*arguments)
+    assert done.exit_code == 0, done.stderr
     return done.stdout
 
 
@@ -36,21 +33,21 @@ def test_a_study_that_a_wrong_rule_excluded_runs_once_the_rule_is_mended_and_the
 
             config.write_text(good)
             hang_up(node, "configuration reloaded")
-            otherwise = " ".join(opacity_node("route", uid, "--config", config).split())
+            otherwise = " ".join(said_by("route", uid, "--config", config).split())
             assert f"otherwise; opacity-node decide {uid} applies these rules" in otherwise
-            said = opacity_node("decide", uid[-12:], "--config", config)
+            said = said_by("decide", uid[-12:], "--config", config)
             assert f"study {uid} is decided again" in said
             (after,) = until(lambda: [s for s in node.studies() if _all_is_sent(s)])
             assert after.revision == 1
             assert after.decided_at > after.settled_at == before.settled_at
             assert [d.runs for d in after.decisions] == [True]
-            assert "otherwise" not in opacity_node("route", uid, "--config", config)
-            shown = opacity_node("status", uid, "--config", config)
+            assert "otherwise" not in said_by("route", uid, "--config", config)
+            shown = said_by("status", uid, "--config", config)
             assert f"decisions of revision 1, made {after.decided_at:%Y-%m-%d %H:%M:%S} UTC" in shown
             received = len(pacs.received)
             assert received
 
-            opacity_node("decide", uid, "--config", config)
+            said_by("decide", uid, "--config", config)
             (again,) = until(lambda: [s for s in node.studies() if s.decided_at > after.decided_at])
             time.sleep(1.0)  # a job that were queued would have started
             assert [j.id for j in node.studies()[0].jobs] == [j.id for j in again.jobs] == [after.jobs[0].id]

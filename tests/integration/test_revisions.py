@@ -1,7 +1,5 @@
 """Late, repeated and contradictory input, from wire to PACS: one `opacity-node serve`, a study for each case."""
 
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 
@@ -18,6 +16,7 @@ from node.demo.pacs import EmbeddedPacs
 from node.study_files import send_files
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
+from tests.commands import opacity_node
 
 LIMIT_S = 120
 
@@ -72,13 +71,7 @@ class House:
         return sorted((d for d in found if d.Modality == "SR"), key=lambda d: "rev" in d.SeriesDescription)
 
     def command(self, *arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "node", *arguments, "--config", str(self.config)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return opacity_node(*arguments, "--config", self.config)
 
     def roles(self, paths):
         database = Database(f"sqlite:///{self.node.storage.database}")
@@ -158,13 +151,13 @@ def test_other_pixels_hold_the_study_until_a_person_decides(house):
     assert (study.hold_reason, study.conflicts) == ("conflict", 1)
 
     shown = house.command("resolve", study.study_instance_uid)
-    assert shown.returncode == 0
+    assert shown.exit_code == 0
     assert "--keep first" in shown.stdout
     undecided = house.command("resolve", study.study_instance_uid, "--yes")
-    assert undecided.returncode == 2
+    assert undecided.exit_code == 2
     assert house.report(paths).state == "held"
 
-    assert house.command("resolve", study.study_instance_uid, "--keep", "newest").returncode == 0
+    assert house.command("resolve", study.study_instance_uid, "--keep", "newest").exit_code == 0
     house.until(paths, jobs=2)
     _, second = house.reports(paths)
     assert second.PredecessorDocumentsSequence
@@ -180,9 +173,9 @@ def test_two_patients_in_one_study_hold_it_and_the_stranger_is_left_out(house):
     shown = house.command("resolve", study.study_instance_uid)
     assert "P-1" in shown.stdout
     assert "P-2" in shown.stdout
-    assert house.command("resolve", study.study_instance_uid, "--yes").returncode == 2
+    assert house.command("resolve", study.study_instance_uid, "--yes").exit_code == 2
 
-    assert house.command("resolve", study.study_instance_uid, "--patient", "1").returncode == 0
+    assert house.command("resolve", study.study_instance_uid, "--patient", "1").exit_code == 0
     house.until(paths, jobs=1, instances=58)
     (report,) = house.reports(paths)
     assert report.PatientID == "P-1"

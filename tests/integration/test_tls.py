@@ -27,6 +27,7 @@ from node.tls import client_context
 from phantom.ct import make_chest
 from phantom.dicom import to_datasets, write
 from tests.certificates import Authority
+from tests.commands import opacity_node
 from tests.orthanc import Orthanc
 from tests.peers import storescu
 from tests.processes import LOOPBACK
@@ -274,10 +275,9 @@ def test_what_was_refused_is_counted_for_whoever_asks(node, tls_port, config):
         connection.recv(100)
     report = until(lambda: (found := last_refused(node.storage)) and found.counts.get("tls") and found)
     assert report.counts["tls"] >= 1
-    command = [sys.executable, "-m", "node", "status", "--config", str(config)]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    shown = opacity_node("status", "--config", config).stdout
     assert re.search(r"refused since .*\b[1-9]\d* tls", " ".join(shown.split()))
-    said = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+    said = json.loads(opacity_node("status", "--config", config, "--json").stdout)
     assert said["refused"]["counts"]["tls"] >= 1
 
 
