@@ -1,7 +1,7 @@
 """What work took in this process: seconds as a whole and part by part, processor seconds, and memory at its highest."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,10 +40,11 @@ def timed(work: Callable[[], Answer]) -> tuple[Answer, Taken]:
 
 @dataclass(slots=True)
 class Clock:
-    """Seconds by part, and how many images each network saw."""
+    """Seconds by part, how many images each network saw, and of one that takes any size which."""
 
     parts: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -56,6 +57,11 @@ class Clock:
         """Add images that a network saw; return its name."""
         self.counts[name] = self.counts.get(name, 0) + images
         return name
+
+    def count_sizes(self, name: str, sizes: Sequence[tuple[int, int]]) -> str:
+        """Add images of some rows and columns that a network saw; return its name."""
+        self.sizes.setdefault(name, []).extend(sizes)
+        return self.count(name, len(sizes))
 
     def watch(self, owner: Any, attribute: str, name: Callable[..., str]) -> None:  # noqa: ANN401 - module or class
         """Time every call of a function from now on; `name` tells the part from its arguments."""

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from node.bench import operations
 
 if TYPE_CHECKING:
     import torch
@@ -11,8 +13,6 @@ if TYPE_CHECKING:
 _SIDE_ON_CPU, _SIDE_ON_GPU = 2048, 8192
 _REPEATS = 5
 _MATRICES_PER_TURN = 3
-_NNUNETS = {"nnU-Net 336": 384, "nnU-Net 768": 768, "refinement": 384}
-"""Rows and columns of their patches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ def limits(precision: str, device: str) -> Limit:
     import torch
 
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    return Limit(gflop_per_s=round(_rate(dtype, device), 1), gflop=_counted())
+    return Limit(gflop_per_s=round(_rate(dtype, device), 1), gflop=operations.counted())
 
 
 def _rate(dtype: "torch.dtype", device: str) -> float:
@@ -56,43 +56,3 @@ def _rate(dtype: "torch.dtype", device: str) -> float:
         product[0, 0].item()  # a GPU has computed it by then
         best = max(best, _MATRICES_PER_TURN * 2 * side**3 / (time.perf_counter() - started))
     return best / 1e9
-
-
-def _counted() -> dict[str, float]:
-    """Count on networks without values: operations depend on shapes alone."""
-    import torch
-    import torchxrayvision as xrv
-    from lungmask.resunet import UNet
-    from timm.models.vision_transformer import VisionTransformer
-    from torchxrayvision.baseline_models.chestx_det.ptsemseg.pspnet import pspnet
-
-    from inference.networks.convnext_fpn import ConvNeXtFPN
-    from inference.networks.i3d import I3D
-    from inference.networks.ltc import LTC
-    from node.bench import stand_in_nnunets
-    from node.bench.stand_ins import BLOCKS
-
-    with torch.device("meta"):
-        networks: dict[str, tuple[Any, tuple[int, ...]]] = {
-            "lung mask": (UNet(n_classes=3, padding=True, batch_norm=True, up_mode="upsample"), (1, 256, 256)),
-            "LTC": (LTC(), (1, 60, 112, 112)),
-            "I3D": (I3D(), (1, 64, 224, 224)),
-            "DenseNet-121": (xrv.models.DenseNet(num_classes=18), (1, 224, 224)),
-            "PSPNet": (pspnet(14), (3, 512, 512)),
-            "ConvNeXt": (ConvNeXtFPN(), (1, 336, 336)),
-        }
-        for name, blocks in BLOCKS.items():
-            vit = VisionTransformer(img_size=224, patch_size=16, embed_dim=1024, depth=blocks, num_heads=16)
-            networks[f"ViT, {name.removeprefix('balaitous-')}"] = (vit, (3, 224, 224))
-        for name, side in _NNUNETS.items():
-            networks[name] = (stand_in_nnunets.network(side), (1, side, side))
-    return {name: round(_gflop(network, shape), 1) for name, (network, shape) in networks.items()}
-
-
-def _gflop(network: "torch.nn.Module", shape: tuple[int, ...]) -> float:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network.eval()(torch.empty(1, *shape, device="meta"))
-    return float(counter.get_total_flops()) / 1e9

@@ -79,5 +79,9 @@ def listen() -> dict[str, Floats]:
 
 def watch(_: type, clock: "Clock") -> None:
     """Time every network from now on."""
-    clock.watch(faster_rcnn, "boxes", lambda _, images, *__, **___: clock.count("Faster R-CNN", len(images)))
+
+    def looked(_: object, images: Sequence[Floats], *__: object, **___: object) -> str:
+        return clock.count_sizes("Faster R-CNN", [(image.shape[0], image.shape[1]) for image in images])
+
+    clock.watch(faster_rcnn, "boxes", looked)
     clock.watch(frontal_lungs, "frontal_lungs", lambda *_: "lung-fields")

@@ -1,12 +1,12 @@
 """Pipelines of X-rays: images a second, and those of the same networks called one after another."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from node.bench import stand_ins
+from node.bench import operations, stand_ins
 from node.bench.limit import Limit
 from node.bench.xray_run import SIDES, Run, Task, run
 from phantom.cxr import make_radiograph
@@ -40,6 +40,8 @@ class Rate:
         Seconds of each network for all images, with what is done before and after it.
     shares : Mapping[str, float]
         Of the machine's measured rate of multiplying matrices, by network.
+    gflop : Mapping[str, float]
+        Of one image, of networks that take any size; of others it stands in `Limit`.
     """
 
     pipeline: str
@@ -53,6 +55,7 @@ class Rate:
     apart: Mapping[str, float]
     parts: Mapping[str, float]
     shares: Mapping[str, float]
+    gflop: Mapping[str, float]
 
 
 def rates(folder: Path, *, runs: int, precisions: Sequence[str], device: str) -> dict[str, dict[str, Run]]:
@@ -105,9 +108,12 @@ def rated(found: Mapping[str, Mapping[str, Run]], limits: Mapping[str, Limit], d
 
 
 def _rate(pipeline: str, precision: str, ours: Run, naive: Run, *, limits: Mapping[str, Limit], device: str) -> Rate:
+    sized = operations.on_sizes(ours.sizes)
+
     def limit(network: str) -> Limit | None:
         is_float32 = device == "cpu" and network in _ALWAYS_FLOAT32_ON_CPU
-        return limits.get("float32" if is_float32 else precision)
+        bound = limits.get("float32" if is_float32 else precision)
+        return bound and replace(bound, gflop={**bound.gflop, **sized})
 
     return Rate(
         pipeline=pipeline,
@@ -125,4 +131,5 @@ def _rate(pipeline: str, precision: str, ours: Run, naive: Run, *, limits: Mappi
             for name, count in ours.counts.items()
             if (bound := limit(name)) and name in bound.gflop
         },
+        gflop=sized,
     )

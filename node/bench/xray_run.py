@@ -89,6 +89,8 @@ class Run:
         Seconds of each network with what is done before and after it, all images together, mean of the runs.
     counts : Mapping[str, int]
         Passes of each network.
+    sizes : Mapping[str, sequence of tuple of 2 int]
+        Rows and columns of what a network saw that takes any.
     said : Mapping[str, ndarray]
         Scores and maps of the first image, by expert.
     """
@@ -97,6 +99,7 @@ class Run:
     single: Taken | None
     parts: Mapping[str, float]
     counts: Mapping[str, int]
+    sizes: Mapping[str, Sequence[tuple[int, int]]]
     said: Mapping[str, Floats]
 
 
@@ -133,6 +136,7 @@ def _run(task: Task) -> Run:
         single=_median(single) if single else None,
         parts={name: round(seconds / task.runs, 3) for name, seconds in clock.parts.items()},
         counts={name: count // task.runs for name, count in clock.counts.items()},
+        sizes=clock.sizes,
         said=said,
     )
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from lungmask.resunet import UNet
 
-from node.bench import infer, stand_ins, xray_rates
+from node.bench import infer, operations, stand_ins, xray_rates
 from node.bench.alone import alone
 from node.bench.clock import Clock, Taken, timed
 from node.bench.ct_run import Run, Task
 from node.bench.infer import Wanted
-from node.bench.limit import Limit, _gflop
+from node.bench.limit import Limit
 from node.bench.planted_lungs import PlantedLungs
 from node.bench.xray_run import Run as XrayRun
 from phantom.ct import make_chest
@@ -71,8 +71,21 @@ def test_a_clock_adds_up_what_is_watched():
 
 def test_operations_are_counted_and_set_against_the_limit():
     convolution = torch.nn.Conv2d(3, 8, 3, padding=1, device="meta")
-    assert _gflop(convolution, (3, 10, 10)) == pytest.approx(2 * 10 * 10 * 8 * 27 / 1e9)
+    assert operations._gflop(convolution, (3, 10, 10)) == pytest.approx(2 * 10 * 10 * 8 * 27 / 1e9)
     assert LIMIT.share("LTC", 4, 4.0) == pytest.approx(0.5)
+
+
+def test_operations_of_a_network_that_takes_any_size_are_those_of_what_it_saw():
+    clock = Clock()
+    assert clock.count_sizes("Faster R-CNN", [(800, 1050), (760, 800)]) == "Faster R-CNN"
+    assert clock.counts == {"Faster R-CNN": 2}
+    wide, narrow = (
+        operations.on_sizes({"Faster R-CNN": [size]})["Faster R-CNN"] for size in clock.sizes["Faster R-CNN"]
+    )
+    assert wide == pytest.approx(2 * 134.38, rel=0.3)  # torchvision's own count, of multiplications, on COCO's images
+    heads = 2 * 1000 * (256 * 49 * 1024 + 1024**2 + 5 * 5 * 1024) / 1e9
+    assert (wide - heads) / (narrow - heads) == pytest.approx(800 * 1056 / (768 * 800), rel=0.01)  # borders count
+    assert operations.on_sizes(clock.sizes)["Faster R-CNN"] == pytest.approx((wide + narrow) / 2, abs=0.1)
 
 
 def test_a_planted_lung_lies_on_the_slices_that_were_asked_for():
@@ -130,20 +143,26 @@ def test_a_side_has_the_medians_of_its_runs_and_memory_without_weights():
     assert side.shares == {"LTC": 0.25}
 
 
-def test_a_rate_compares_all_images_together_with_naive_calls():
+def test_a_rate_compares_all_images_together_with_naive_calls(monkeypatch):
     def run(wall_s, said):
         return XrayRun(
             together=Taken(wall_s=wall_s, cpu_s=2 * wall_s, peak_mb=0),
             single=Taken(wall_s=wall_s / 2, cpu_s=0, peak_mb=0),
-            parts={"ConvNeXt": 1.0, "nnU-Net 336": 2.0, "lung-fields": 0.1},
-            counts={"ConvNeXt": 2, "nnU-Net 336": 8},
+            parts={"ConvNeXt": 1.0, "nnU-Net 336": 2.0, "lung-fields": 0.1, "Faster R-CNN": 1.0},
+            counts={"ConvNeXt": 2, "nnU-Net 336": 8, "Faster R-CNN": 1},
+            sizes={"Faster R-CNN": [(800, 1056)]},
             said={"ConvNeXt": np.array(said, np.float32)},
         )
 
+    monkeypatch.setattr(operations, "_of_boxes", lambda size: size[0] / 10)
     quick = Limit(gflop_per_s=400.0, gflop=LIMIT.gflop)
     found = {"opacity-ensemble": {"": run(30, [0.5, 0.25]), "bfloat16": run(10, [0.5, 0.5])}}
     (rate,) = xray_rates.rated(found, {"float32": LIMIT, "bfloat16": quick}, "cpu")
     assert rate.pipeline == "opacity-ensemble"
     assert (rate.faster, rate.faster_by_processor_time, rate.apart) == (3.0, 3.0, {"ConvNeXt": 0.25})
     assert (rate.together_per_s, rate.alone_per_s, rate.naively_per_s) == (0.2, 0.2, 0.067)
-    assert rate.shares == {"ConvNeXt": 0.2, "nnU-Net 336": 0.6}  # ConvNeXt is computed in float32 on a CPU
+    assert rate.shares == {
+        "ConvNeXt": 0.2,
+        "nnU-Net 336": 0.6,
+        "Faster R-CNN": 0.2,
+    }  # ConvNeXt is computed in float32 on a CPU
