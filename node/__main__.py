@@ -1,6 +1,6 @@
 """``python -m node`` is ``opacity-node``."""
 
-from node.cli import app
+from node.program import main
 
 if __name__ == "__main__":
-    app()
+    main()

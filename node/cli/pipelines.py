@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markdown import Markdown
 from rich.markup import escape
 
 from inference.card import ModelCard
@@ -42,6 +41,8 @@ def pipelines(
         found = [_plain(card, settings) for card in cards]
         print(as_json(found[0] if name else found))  # noqa: T201 - for a script, not for a terminal
     elif name:
+        from rich.markdown import Markdown  # a parser and a highlighter, which nothing else needs
+
         console.print(Markdown(page(CARDS[name])))
         _show_state(CARDS[name], settings)
     else:
