@@ -17,6 +17,7 @@ from db.states import DeliveryState, JobState
 from dicom_out.sender import Peer, echo
 from inference.wording import counted
 from node.config import Config
+from node.expiry import certificate_problems
 from node.problems import Problem, Severity
 from node.refused import RefusedReport, last_refused
 from node.retention import RetentionReport, last_report
@@ -70,11 +71,12 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         Reports this study instead.
     """
     storage = Storage(config.storage.path)
-    answering = answers(config)
+    silent = silent_ports(config)
     spooled = len(storage.spooled()) if storage.spool.is_dir() else 0
     disk_free_gb = shutil.disk_usage(storage.root if storage.root.is_dir() else storage.root.anchor).free / 1e9
     problems = [
-        *_service_problems(config, answering),
+        *_service_problems(config, silent),
+        *certificate_problems(config),
         *storage_problems(config.storage, free_bytes=disk_free_gb * 1e9),
     ]
     counts, studies, failing = None, [], list[Trouble]()
@@ -92,7 +94,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         finally:
             database.close()
     return Health(
-        answering=answering,
+        answering=not silent,
         spooled=spooled,
         disk_free_gb=round(disk_free_gb, 1),
         counts=counts,
@@ -105,33 +107,39 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
 
 
 def answers(config: Config) -> bool:
-    """Say whether a node answers where this configuration has it listen.
+    """Say whether a node answers where this configuration has it listen."""
+    return not silent_ports(config)
+
+
+def silent_ports(config: Config) -> list[int]:
+    """Return the ports at which this configuration has a node listen, and none answers.
 
     It is called by its own AE title, by which this machine may always ask. Over TLS a greeting is enough: whether our
     certificate is also good to call with, is the matter of those who issued it.
     """
     dicom, host = config.dicom, _reachable(config.dicom.host)
-    if not dicom.port:
-        return greets(host, dicom.tls_port, timeout_s=_ANSWER_S)
-    return echo(
-        Peer(host=host, port=dicom.port, ae_title=dicom.ae_title, our_ae_title=dicom.ae_title, timeout_s=_ANSWER_S)
-    )
+    silent = []
+    if dicom.port:
+        name = dicom.ae_title
+        peer = Peer(host=host, port=dicom.port, ae_title=name, our_ae_title=name, timeout_s=_ANSWER_S)
+        silent += [] if echo(peer) else [dicom.port]
+    if dicom.tls_port:
+        silent += [] if greets(host, dicom.tls_port, timeout_s=_ANSWER_S) else [dicom.tls_port]
+    return silent
 
 
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
-def _service_problems(config: Config, answering: bool) -> list[Problem]:
-    if answering:
+def _service_problems(config: Config, silent: Sequence[int]) -> list[Problem]:
+    if not silent:
         return []
-    return [
-        Problem(
-            severity=Severity.CRITICAL,
-            message=f"{config.dicom.ae_title} does not answer on port {config.dicom.port or config.dicom.tls_port}; "
-            "start it with `opacity-node serve`",
-        )
-    ]
+    ports = " and ".join(str(port) for port in silent)
+    running = len(silent) < len([port for port in (config.dicom.port, config.dicom.tls_port) if port])
+    remedy = "see its log, and start it anew" if running else "start it with `opacity-node serve`"
+    message = f"{config.dicom.ae_title} does not answer on port {ports}; {remedy}"
+    return [Problem(severity=Severity.CRITICAL, message=message)]
 
 
 def _destination_problems(failing: Sequence[Trouble]) -> list[Problem]:

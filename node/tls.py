@@ -81,7 +81,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
     """
     context = _profile(ssl.PROTOCOL_TLS_SERVER)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    _show_ours(context, tls)
+    show_ours(context, tls)
     if tls.require_client_certificate:
         context.verify_mode = ssl.CERT_REQUIRED
         _believe(context, tls)
@@ -98,9 +98,18 @@ def client_context(tls: Tls) -> ssl.SSLContext:
     """
     context = _profile(ssl.PROTOCOL_TLS_CLIENT)
     if tls.certificate:
-        _show_ours(context, tls)
+        show_ours(context, tls)
     _believe(context, tls)
     return context
+
+
+def show_ours(context: ssl.SSLContext, tls: Tls) -> None:
+    """Have a context show our certificate; raises `UnusableFilesError` if it cannot."""
+    _load(
+        lambda: context.load_cert_chain(tls.certificate or "", tls.key, password=_no_passphrase),
+        f"[dicom.tls] certificate {tls.certificate} with key {tls.key}",
+        "give a PEM certificate, its issuers below it, and the key that belongs to it, without a passphrase",
+    )
 
 
 def check_files(config: Config) -> None:
@@ -137,14 +146,6 @@ def _profile(side: int) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
     return context
-
-
-def _show_ours(context: ssl.SSLContext, tls: Tls) -> None:
-    _load(
-        lambda: context.load_cert_chain(tls.certificate or "", tls.key, password=_no_passphrase),
-        f"[dicom.tls] certificate {tls.certificate} with key {tls.key}",
-        "give a PEM certificate, its issuers below it, and the key that belongs to it, without a passphrase",
-    )
 
 
 def _believe(context: ssl.SSLContext, tls: Tls) -> None:

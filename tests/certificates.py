@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.peers import need_tool
 
-_DAYS = "2"
+_DAYS = "90"
 
 
 @dataclass(frozen=True)
