@@ -21,6 +21,7 @@ MAKES_NONE = (  # what they do with arrays, and records
     "torchxrayvision.utils.",
     "torchxrayvision.datasets.",
     "inference.networks.answers.",
+    "inference.networks.roi_rows.",
     *(f"inference.networks.encoders.{name}" for name in ("Features", "features", "score")),
 )
 LOADERS = {"load_network", "load_predictor"}
@@ -32,7 +33,7 @@ BENCH = (
     "ct_package",
     "ct_run",
     "infer",
-    "limit",
+    "operations",
     "planted_lungs",
     "stand_in_nnunets",
     "stand_ins",
