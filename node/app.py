@@ -30,6 +30,7 @@ from handlers.space import DiskSpace
 from handlers.store import StoreHandler
 from node import config as config_file
 from node.config import Config, ConfigError
+from node.heaps import share_heaps
 from node.keeper import Keeper
 from node.needs import unheard, unmet
 from node.rebuild import Rebuild
@@ -172,6 +173,7 @@ def serve(config: Config, file: Path | None) -> None:
         What it was read from; None if there was none.
     """
     os.umask(0o077)
+    share_heaps()
     logging.basicConfig(
         level=config.log.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
