@@ -170,7 +170,7 @@ def running(tmp_path):
     command = [sys.executable, "-m", "node", "demo", "study", "--out", "out"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as demo:
         log = tmp_path / "out" / "node.log"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         nodes = []
         try:
             while not (log.is_file() and "this is process" in log.read_text()):

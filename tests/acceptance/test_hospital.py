@@ -25,7 +25,7 @@ from tests.processes import LOOPBACK, Daemon, free_port
 from tests.read_only import read_only
 
 DEPLOY = REPOSITORY / "deploy"
-LIMIT_S = 60
+LIMIT_S = 120
 QUIET_S = 1
 SCANNER = "SCANNER"
 

@@ -77,7 +77,7 @@ def sent_with_success(paths, node) -> tuple[list[Path], list[int]]:
 
 
 def test_below_the_low_water_mark_nothing_more_is_accepted_and_with_room_all_goes_on(disk, tmp_path, pacs, chests):
-    config = config_on(disk, tmp_path, pacs, low_water_mb=7, quiet_s=8)
+    config = config_on(disk, tmp_path, pacs, low_water_mb=7, quiet_s=20)
     with RunningNode(config) as node:
         taken, refused = sent_with_success(chests[0], node)
         assert 0 < len(taken) < len(chests[0])

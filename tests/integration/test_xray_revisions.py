@@ -65,7 +65,6 @@ def house(tmp_path_factory):
     folder = tmp_path_factory.mktemp("house")
     with EmbeddedPacs(folder / "pacs") as pacs:
         config = write_config(folder, pacs_port=pacs.port)
-        config.write_text(config.read_text().replace("[settle]\n", "[settle]\nassociation_idle_s = 4\n"))
         with RunningNode(config) as node:
             yield House(node, folder / "pacs", folder)
 
