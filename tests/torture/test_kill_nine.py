@@ -1,6 +1,6 @@
 """kill -9 of node, worker and sender, at random moments under load: nothing is lost, stuck, sent twice or left running.
 
-`make test` kills the node 3 times in each window, `make torture` 40 times, and writes docs/evidence/torture.json. All
+`make test` kills the node twice in each window, `make torture` 40 times, and writes docs/evidence/torture.json. All
 kills of a run hit one storage, one after the other. TORTURE_SEED repeats the plan of a run, not the machine's timing.
 """
 
@@ -14,7 +14,7 @@ from node.console import as_json
 from tests.torture.pauses import SEED
 from tests.torture.report import Report, torture
 
-KILLS = int(os.environ.get("TORTURE_KILLS", "3"))
+KILLS = int(os.environ.get("TORTURE_KILLS", "2"))
 EVIDENCE = os.environ.get("TORTURE_EVIDENCE")
 pytestmark = pytest.mark.timeout(300 + 60 * KILLS)
 
