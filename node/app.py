@@ -30,7 +30,7 @@ from handlers.space import DiskSpace
 from handlers.store import StoreHandler
 from node import config as config_file
 from node.config import Config, ConfigError
-from node.heaps import share_heaps
+from node.heaps import keep_heaps_small
 from node.keeper import Keeper
 from node.needs import unheard, unmet
 from node.rebuild import Rebuild
@@ -173,7 +173,7 @@ def serve(config: Config, file: Path | None) -> None:
         What it was read from; None if there was none.
     """
     os.umask(0o077)
-    share_heaps()
+    keep_heaps_small()
     logging.basicConfig(
         level=config.log.level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

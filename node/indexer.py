@@ -42,7 +42,7 @@ _TELLING = {
     Intake.RESTORED: "came again after they had been removed",
     Intake.OWN_RESULT: "are results of ours that came back; they are kept and not used",
 }
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 _HEAD = 1 << 17
 _PIXEL_TAGS = {struct.pack(order, 0x7FE0, number) for order in ("<HH", ">HH") for number in (0x0008, 0x0009, 0x0010)}
 _FILE_META_OFFSET = 128 + 4 + 12

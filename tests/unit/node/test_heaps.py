@@ -8,8 +8,8 @@ import pytest
 
 _THREADS = """
 import ctypes, sys, threading
-from node.heaps import share_heaps
-assert sys.argv[1] == "own" or share_heaps()
+from node.heaps import keep_heaps_small
+assert sys.argv[1] == "own" or keep_heaps_small()
 library = ctypes.CDLL(None)
 library.malloc.restype = ctypes.c_void_p
 together = threading.Barrier(6)
