@@ -141,7 +141,7 @@ def test_what_was_acknowledged_before_a_kill_is_processed_after_the_restart(conf
         until(lambda: len(stored(node)) == len(chest) and finished(node))
         (study,) = node.studies()
         assert [j.state for j in study.jobs if j.deliveries][-1] == "succeeded"
-        assert not node.storage.spooled()
+        until(lambda: not node.storage.spooled())
 
 
 def stored(node) -> dict[str, str]:
