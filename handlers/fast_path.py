@@ -166,7 +166,7 @@ class FastPath:
         return self._store.begin(receipt)
 
     def _receive_pdu(self, messages: Messages) -> bool:
-        """Receive one PDU; return False where none came between two messages."""
+        """Receive one PDU; return False where none came between two messages, or it was the last."""
         header = self._wire.header(may_wait=messages.between, with_item=not messages.between)
         if not header:
             return False
@@ -185,6 +185,7 @@ class FastPath:
             # Neither waits for the end of a message (PS3.8 9.2, AR-2 and AA-3).
             messages.abandon()
             self._hand_over(header + self._wire.body(length, longest=_RELEASE_OR_ABORT))
+            return False  # whatever else came
         elif pdu_type in set(PDUType):
             raise ProtocolError("a PDU that may not come now", AbortReason.UNEXPECTED_PDU)
         else:

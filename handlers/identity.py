@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
-from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -131,12 +132,16 @@ def _parsed(head: bytes, transfer_syntax_uid: UID) -> tuple[dict[str, str], bool
             stop_when=is_past_series,
             specific_tags=[*_TAGS.values()],
         )
-        return {keyword: _text(data_set.get_item(tag)) for keyword, tag in _TAGS.items()}, past_series
+        return {keyword: _value(data_set, keyword) for keyword in _TAGS}, past_series
     except Exception as error:  # pydicom raises anything for hostile bytes
         raise UnreadableDataSetError(f"{type(error).__name__} while parsing") from error
 
 
-def _text(element: DataElement | RawDataElement | None) -> str:
-    """Return a value as text; pydicom takes longer for that than for all the rest."""
-    value = None if element is None else element.value
-    return value.decode("ascii", "replace").rstrip("\0 ") if isinstance(value, bytes) else str(value or "")
+def _value(data_set: Dataset, keyword: str) -> str:
+    """Return a value as pydicom reads it; only what is plainly a UID is read without pydicom, which takes longer."""
+    element = data_set.get_item(_TAGS[keyword])
+    if isinstance(element, RawDataElement) and element.VR in {None, "UI"} and element.value:
+        value = element.value.decode("ascii", "replace").rstrip("\0")
+        if is_uid(value):
+            return value
+    return str(data_set.get(keyword) or "")

@@ -9,6 +9,7 @@ import contextlib
 import ssl
 import time
 
+from inference.wording import counted
 from node.config import Config
 from node.problems import Problem, Severity
 from node.sections import Tls
@@ -21,46 +22,58 @@ _STEPS = 10
 
 
 def certificate_problems(config: Config) -> list[Problem]:
-    """Return what is wrong with the certificate that we show, or soon will be."""
+    """Return what is wrong with the certificate that we show, or soon will be.
+
+    That it is of no use is critical where nobody can send any more: whoever watches may start the node anew for it.
+    """
     tls = config.dicom.tls
     in_use = config.dicom.tls_port or any(destination.tls for destination in config.destinations)
     if not (in_use and tls.certificate):
         return []
+    severity = Severity.WARNING if config.dicom.port else Severity.CRITICAL
     try:
-        left_s = _ends_at(tls) - time.time()
+        left_s = _ends_at(tls, calls=not config.dicom.tls_port) - time.time()
     except UnusableFilesError as error:
-        return [Problem(severity=Severity.CRITICAL, message=str(error))]
-    except ssl.SSLCertVerificationError as error:
-        why = f"the TLS certificate {tls.certificate} is of no use: {error.verify_message}; {_RENEW}"
-        return [Problem(severity=Severity.CRITICAL, message=why)]
+        return [Problem(severity=severity, message=str(error))]
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or (error.reason or "no reason").replace("_", " ").lower()
+        return [
+            Problem(severity=severity, message=f"the TLS certificate {tls.certificate} is of no use: {why}; {_RENEW}")
+        ]
     if left_s > _SOON_S:
         return []
-    message = f"the TLS certificate {tls.certificate} expires in {left_s / 86400:.0f} days; {_RENEW}"
+    days = counted(round(left_s / 86400), "day")
+    message = f"the TLS certificate {tls.certificate} expires in {days}; {_RENEW}"
     return [Problem(severity=Severity.WARNING, message=message)]
 
 
-def _ends_at(tls: Tls) -> float:
+def _ends_at(tls: Tls, *, calls: bool) -> float:
     """Return the last second of our certificate, since 1970.
 
-    Python reads a certificate only when a peer has shown it, so that we show it to ourselves.
+    Python reads a certificate only when a peer has shown it, so that we show it to ourselves: as who `calls`, or is
+    called.
 
     Raises
     ------
     UnusableFilesError
         If the files cannot be used.
-    ssl.SSLCertVerificationError
-        If it has expired, or does not begin yet.
+    ssl.SSLError
+        If it has expired, does not begin yet, or is no good for that.
     """
-    ours, theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    show_ours(ours, tls)
-    theirs.check_hostname = False
-    theirs.load_verify_locations(tls.certificate)
-    theirs.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # believed itself, whoever issued it
+    caller, called = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shows, sees = (caller, called) if calls else (called, caller)
+    caller.check_hostname, caller.verify_mode = False, ssl.CERT_NONE
+    show_ours(shows, tls)
+    if calls:
+        show_ours(sees, tls)  # a server has to have one
+    sees.verify_mode = ssl.CERT_REQUIRED
+    sees.load_verify_locations(tls.certificate)
+    sees.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # believed itself, whoever issued it
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    caller, called = theirs.wrap_bio(back, there), ours.wrap_bio(there, back, server_side=True)
+    sides = caller.wrap_bio(back, there), called.wrap_bio(there, back, server_side=True)
     for _ in range(_STEPS):
-        for side in (caller, called):
+        for side in sides:
             with contextlib.suppress(ssl.SSLWantReadError):
                 side.do_handshake()
-    shown = caller.getpeercert() or {}
+    shown = sides[calls].getpeercert() or {}
     return float(ssl.cert_time_to_seconds(str(shown["notAfter"])))

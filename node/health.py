@@ -94,7 +94,7 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
         finally:
             database.close()
     return Health(
-        answering=not silent,
+        answering=len(silent) < len(_ports(config)),
         spooled=spooled,
         disk_free_gb=round(disk_free_gb, 1),
         counts=counts,
@@ -107,8 +107,8 @@ def examine(config: Config, *, newest: int = 10, study_instance_uid: str | None 
 
 
 def answers(config: Config) -> bool:
-    """Say whether a node answers where this configuration has it listen."""
-    return not silent_ports(config)
+    """Say whether a node answers at a port where this configuration has it listen."""
+    return len(silent_ports(config)) < len(_ports(config))
 
 
 def silent_ports(config: Config) -> list[int]:
@@ -128,6 +128,10 @@ def silent_ports(config: Config) -> list[int]:
     return silent
 
 
+def _ports(config: Config) -> list[int]:
+    return [port for port in (config.dicom.port, config.dicom.tls_port) if port]
+
+
 def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
@@ -136,8 +140,9 @@ def _service_problems(config: Config, silent: Sequence[int]) -> list[Problem]:
     if not silent:
         return []
     ports = " and ".join(str(port) for port in silent)
-    running = len(silent) < len([port for port in (config.dicom.port, config.dicom.tls_port) if port])
-    remedy = "see its log, and start it anew" if running else "start it with `opacity-node serve`"
+    remedy = (
+        "see its log, and start it anew" if len(silent) < len(_ports(config)) else "start it with `opacity-node serve`"
+    )
     message = f"{config.dicom.ae_title} does not answer on port {ports}; {remedy}"
     return [Problem(severity=Severity.CRITICAL, message=message)]
 

@@ -65,7 +65,7 @@ class Settler:
         self._config = config
         self._on_jobs = on_jobs
         self._oldest_spooled: str | None = None
-        self._began_at = datetime.now(UTC)
+        self._found: list[str] | None = None
 
     def reload(self, config: Config) -> None:
         """Use other times and rules for every study that settles from now on."""
@@ -79,7 +79,8 @@ class Settler:
         datetime or None
             When the next one may be; None if none is being received.
         """
-        now = datetime.now(UTC)
+        if self._found is None:
+            self._found = self._storage.spooled()[::-1]
         with self._database.read() as session:
             studies = settling.receiving(session)
             to_decide_again = settling.to_decide_again(session)
@@ -87,7 +88,7 @@ class Settler:
             self._settle_or_hold(study, None)
         waits = []
         for study in studies:
-            verdict = self._verdict(study, now)
+            verdict = self._verdict(study, datetime.now(UTC))
             if isinstance(verdict, _Wait):
                 waits.append(verdict.until)
             else:
@@ -103,7 +104,7 @@ class Settler:
         if now < due_at:
             return _Wait(until=due_at)
         look_again = _Wait(until=now + timedelta(seconds=_LOOK_AGAIN_S))
-        if self._spooled_before(max(due_at, self._began_at)):
+        if self._found_is_spooled() or self._spooled_before(due_at):
             return look_again
         sending = self._associations.sending_to(study.study_instance_uid, idle_s=settle.association_idle_s)
         if now >= quiet_at and not sending:
@@ -113,10 +114,18 @@ class Settler:
     def _last_received_at(self, study: ReceivingStudy, now: datetime) -> datetime:
         """Return when the last instance came; it may not be indexed yet.
 
-        What came before the node began is not known; all that the spool held by then is waited for.
+        Where nothing waits to be indexed, the row has it: not all that comes is new to a study.
         """
         ago_s = self._associations.received_ago_s(study.study_instance_uid)
-        return study.last_received_at if ago_s is None else max(study.last_received_at, now - timedelta(seconds=ago_s))
+        if ago_s is None or not self._spooled_before(now):
+            return study.last_received_at
+        return max(study.last_received_at, now - timedelta(seconds=ago_s))
+
+    def _found_is_spooled(self) -> bool:
+        """Say whether anything is left of what lay in the spool when the node began: of which study is not known."""
+        while self._found and not (self._storage.spool / self._found[-1]).exists():
+            self._found.pop()
+        return bool(self._found)
 
     def _spooled_before(self, moment: datetime) -> bool:
         """Say whether the spool holds a file of that age: it may belong to the study."""

@@ -40,13 +40,21 @@ class Authority:
             *("req", "-x509", *_new_key(self._key), "-out", self.certificate, "-days", _DAYS, "-subj", f"/CN={name}"),
         )
 
-    def issue(self, name: str, *, alternative: str = "DNS:localhost,IP:127.0.0.1", days: str = _DAYS) -> Bearer:
-        """Issue a certificate with a new key."""
+    def issue(
+        self,
+        name: str,
+        *,
+        alternative: str = "DNS:localhost,IP:127.0.0.1",
+        days: str = _DAYS,
+        usage: str = "",
+        curve: str = "prime256v1",
+    ) -> Bearer:
+        """Issue a certificate with a new key; for one extended key usage, or for all."""
         file = self._folder / name
         bearer = Bearer(file.with_suffix(".pem"), file.with_suffix(".key"))
         request, extensions = file.with_suffix(".csr"), file.with_suffix(".ext")
-        extensions.write_text(f"subjectAltName={alternative}\n")
-        _openssl("req", *_new_key(bearer.key), "-out", request, "-subj", f"/CN={name}")
+        extensions.write_text(f"subjectAltName={alternative}\n" + (f"extendedKeyUsage={usage}\n" if usage else ""))
+        _openssl("req", *_new_key(bearer.key, curve), "-out", request, "-subj", f"/CN={name}")
         _openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial"),
             *("-days", days, "-extfile", extensions, "-out", bearer.certificate),
@@ -54,8 +62,8 @@ class Authority:
         return bearer
 
 
-def _new_key(file: Path) -> tuple[str | Path, ...]:
-    return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", file)
+def _new_key(file: Path, curve: str = "prime256v1") -> tuple[str | Path, ...]:
+    return ("-newkey", "ec", "-pkeyopt", f"ec_paramgen_curve:{curve}", "-nodes", "-keyout", file)
 
 
 def _openssl(*arguments: str | Path) -> str:

@@ -20,7 +20,7 @@ from dicom_out.sender import SendState, echo, send
 from handlers.passcodes import hashed
 from node.config import load
 from node.demo.harness import RunningNode, free_port, write_config
-from node.health import answers
+from node.health import answers, silent_ports
 from node.refused import last_refused
 from node.sections import Tls
 from node.tls import client_context
@@ -288,6 +288,7 @@ def test_a_monitor_is_answered_on_either_port_without_an_entry_of_its_own(node, 
     assert answers(settings.model_copy(update={"dicom": secured}))
     nowhere = secured.model_copy(update={"tls_port": free_port()})
     assert not answers(settings.model_copy(update={"dicom": nowhere}))
+    assert silent_ports(settings.model_copy(update={"dicom": nowhere})) == [nowhere.tls_port]
 
 
 def test_a_new_certificate_counts_at_once_and_a_broken_one_leaves_the_old(

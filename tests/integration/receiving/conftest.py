@@ -46,6 +46,11 @@ def associations():
 
 
 @pytest.fixture
+def refusals():
+    return Refusals()
+
+
+@pytest.fixture
 def servers():
     started = []
     yield started
@@ -54,7 +59,7 @@ def servers():
 
 
 @pytest.fixture
-def serve(storage, associations, servers):
+def serve(storage, associations, refusals, servers):
     """Start a server; return its port."""
 
     def start(**settings):
@@ -71,7 +76,7 @@ def serve(storage, associations, servers):
             store=store,
             associations=associations,
             commitment=CommitmentHandler(lambda _report: True),
-            refusals=Refusals(),
+            refusals=refusals,
         )
         server.start()
         servers.append(server)

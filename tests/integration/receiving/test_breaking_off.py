@@ -38,6 +38,14 @@ def test_a_release_in_mid_message_is_answered_and_leaves_nothing(line, storage):
     until(lambda: not list(storage.incoming.iterdir()))
 
 
+@pytest.mark.parametrize("ends", [pdu(RELEASE, bytes(4)), pdu(ABORT, bytes(4))], ids=["release", "abort"])
+def test_bytes_behind_the_end_of_an_association_delay_it_by_nothing(line, storage, associations, ends):
+    begin_storing(line, storage)
+    line.send(ends + b"\4\0")
+    until(lambda: not associations._open)
+    assert not list(storage.incoming.iterdir())
+
+
 @pytest.mark.parametrize("how", ["abort", "hang up"])
 def test_what_came_before_a_sender_breaks_off_is_kept_and_the_rest_is_not(serve, storage, associations, how):
     with associated(serve()) as line:

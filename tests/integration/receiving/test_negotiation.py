@@ -9,6 +9,7 @@ from pydicom.uid import UID
 from handlers.upper_layer import MAX_PDU
 from node.demo.harness import free_port
 from node.sections import Tls
+from node.tls import greets
 from tests.certificates import Authority
 from tests.hostile.pdus import (
     CT,
@@ -30,19 +31,41 @@ from tests.hostile.pdus import (
     store_elements,
     value,
 )
-from tests.integration.receiving.conftest import LAST_COMMAND, LAST_DATA, SUCCESS, instance, status, stored
+from tests.integration.receiving.conftest import (
+    LAST_COMMAND,
+    LAST_DATA,
+    LIMIT_S,
+    SUCCESS,
+    instance,
+    status,
+    stored,
+    until,
+)
 from tests.unit.handlers.test_identity import encoded
+
+
+def secured(authority):
+    """Return the settings of a server with nothing but a port for TLS."""
+    node, port = authority.issue("node"), free_port()
+    tls = Tls(certificate=node.certificate, key=node.key, ca=authority.certificate)
+    return {"port": 0, "tls_port": port, "tls": tls}
+
+
+def test_a_look_whether_it_speaks_tls_is_no_refusal(serve, refusals, tmp_path):
+    port = serve(**secured(Authority(tmp_path / "ca")))
+    assert all(greets("127.0.0.1", port, timeout_s=LIMIT_S) for _ in range(3))
+    with Line(port) as line:  # one that is, behind them
+        line.send(b"GET / HTTP/1.0\r\n\r\n")
+        until(lambda: refusals.counts)
+    assert set(refusals.counts.values()) == {1}
+    assert not greets("127.0.0.1", free_port(), timeout_s=LIMIT_S)
 
 
 def test_over_tls_messages_that_share_a_record_are_all_answered(serve, storage, tmp_path):
     """What the TLS layer has read already, the socket does not tell of."""
     authority = Authority(tmp_path / "ca")
-    node, scanner = authority.issue("node"), authority.issue("scanner")
-    port = serve(
-        port=0,
-        tls_port=free_port(),
-        tls=Tls(certificate=node.certificate, key=node.key, ca=authority.certificate),
-    )
+    scanner = authority.issue("scanner")
+    port = serve(**secured(authority))
     client = ssl.create_default_context(cafile=authority.certificate)
     client.load_cert_chain(scanner.certificate, scanner.key)
     with Line(port) as line:

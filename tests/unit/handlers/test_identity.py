@@ -145,3 +145,23 @@ def test_an_empty_uid_is_absent_however_long_the_data_set(keyword, size):
     data = bytes(encoded(**{keyword: ""})) + b"\0" * size
     with pytest.raises(WrongIdentityError, match=f"{keyword} is absent"):
         scan_of(memoryview(data), ExplicitVRLittleEndian)
+
+
+def with_study(vr, value):
+    """Return a data set in explicit VR whose Study Instance UID has this VR and these bytes."""
+    tag, data = b"\x20\0\x0d\0", bytes(encoded())
+    at = data.index(tag + b"UI\4\0")
+    length = bytes(2) + len(value).to_bytes(4, "little") if vr == b"OB" else len(value).to_bytes(2, "little")
+    return data[:at] + tag + vr + length + value + data[at + 12 :]
+
+
+@pytest.mark.parametrize(("vr", "value"), [(b"OB", b"1.2.3\0"), (b"FD", b"1.2.3.45")])
+def test_a_uid_of_another_kind_is_no_uid_here_as_it_is_none_when_it_is_indexed(vr, value):
+    with pytest.raises((WrongIdentityError, UnreadableDataSetError)):
+        scan_of(with_study(vr, value), ExplicitVRLittleEndian)
+
+
+@pytest.mark.parametrize("value", [b" 1.2.30", b"1.2.3 ", b"1.2.3\n"])
+def test_space_round_a_uid_is_no_part_of_it(value):
+    found = scan_of(with_study(b"UI", value), ExplicitVRLittleEndian)
+    assert found.study_instance_uid == value.strip(b" \n\0").decode()

@@ -116,11 +116,12 @@ def test_a_study_that_is_not_quiet_yet_is_due_when_it_will_be(desk):
 
 
 def test_an_older_file_in_the_spool_holds_it_back_and_a_newer_does_not(desk):
+    desk.settler.run()
     desk.index(ago_s=QUIET_S + 10)
     older = desk.spool(ago_s=QUIET_S)
     assert desk.settler.run() is not None
     older.unlink()
-    desk.spool(ago_s=-1)
+    desk.spool(ago_s=1)
     desk.settler.run()
     assert desk.states() == {"1.2.3": StudyState.SETTLED}
 
@@ -135,14 +136,26 @@ def test_what_a_node_finds_in_the_spool_when_it_begins_holds_back_every_study(de
 
 
 def test_the_quiet_time_begins_with_the_last_instance_that_came_indexed_or_not(desk):
+    desk.settler.run()
     desk.index(ago_s=QUIET_S + 10, count=3)
     scanner = event()
     desk.associations.accepted(scanner)
     desk.receive(scanner, ago_s=QUIET_S - 20)
     desk.associations.ended(scanner)
+    spooled = desk.spool(ago_s=QUIET_S - 20)
     due = desk.settler.run()
     assert abs((due - datetime.now(UTC)).total_seconds() - 20) < 5
-    desk.receive(scanner, ago_s=QUIET_S + 1)
+    spooled.unlink()
+    desk.settler.run()
+    assert desk.states() == {"1.2.3": StudyState.SETTLED}
+
+
+def test_what_a_study_has_already_does_not_keep_it_open(desk):
+    desk.index(ago_s=QUIET_S + 10)
+    repeats = event()
+    desk.associations.accepted(repeats)
+    desk.receive(repeats, ago_s=1)  # and indexed as what it is, which moves no time of the study
+    desk.associations.ended(repeats)
     desk.settler.run()
     assert desk.states() == {"1.2.3": StudyState.SETTLED}
 
