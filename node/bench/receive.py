@@ -142,7 +142,7 @@ def measure(
         for node in nodes:
             running.enter_context(node)
         for run in range(runs):
-            peers = [make(Path(scratch) / f"peer{run}") for name, make in PEERS.items() if name not in missing]
+            peers = [make(Path(scratch) / f"{name} {run}") for name, make in PEERS.items() if name not in missing]
             for receiver in (*nodes, *peers):
                 with ExitStack() as started:
                     if receiver not in nodes:
