@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import multiprocessing.dummy
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
+
+import numpy as np
 
 from inference import resized
 from inference.opacity_ensemble import crops
@@ -156,7 +159,10 @@ def _trained(dataset: str, plans: dict, course: Course) -> Path:
     import torch
     from nnunetv2.training.nnUNetTrainer.variants.optimizer.nnUNetTrainerAdam import nnUNetTrainerAdam1en3
 
+    # Images and augmentations are drawn by all three.
     torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the one that nnU-Net draws from
+    random.seed(0)
     described = json.loads((_preprocessed(dataset) / "dataset.json").read_text())
     # nnU-Net's own default, plain descent, has marked nothing yet after as many steps as there are here.
     trainer = nnUNetTrainerAdam1en3(

@@ -65,8 +65,8 @@ SIZE = (
     if evidence.FULL
     else Size(
         images=16,
-        nnunet_epochs=4,
-        coarser=4 / 3,
+        nnunet_epochs=6,
+        coarser=2.0,
         convnext_epochs=20,
         found=2,
         clear=0,

@@ -67,6 +67,15 @@ def test_what_was_broken_off_goes_on_and_ends_as_if_it_had_not_been(out, tmp_pat
     assert not list((tmp_path / "unfinished").iterdir())
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Ctrl-C as in a terminal: a shell has what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize(("stopped_by", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_training_that_is_stopped_says_that_the_same_command_goes_on(stopped_by, status, out, tmp_path, capsys):
     stopped = BrightTask()
